@@ -1,0 +1,17 @@
+"""The page that people decide on: facts in, one self-contained HTML file out."""
+
+from tasks.dossier.facts import DossierFacts
+from tasks.dossier.gather import StepSource, Surroundings, gather
+from tasks.dossier.index import ChangeFact, IndexFacts, render_index
+from tasks.dossier.render import render
+
+__all__ = [
+    "ChangeFact",
+    "DossierFacts",
+    "IndexFacts",
+    "StepSource",
+    "Surroundings",
+    "gather",
+    "render",
+    "render_index",
+]

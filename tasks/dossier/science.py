@@ -1,0 +1,183 @@
+"""What the science writes (`avss`), as far as the dossier reads it; other fields are left alone.
+
+All classes forgive a missing field, because a step that failed half way has a dossier too; none
+forgives a field of another type.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from tasks.dossier.facts import Number
+
+
+class Document(BaseModel):
+    """Base: immutable, and no value of a document ever stands in an error."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class ScoredLayer(Document):
+    """`avss.scores.LayerScore`."""
+
+    index: int
+    avss: Number | None = None
+    share: Number | None = None
+    block_influence: Number | None = None
+
+
+class RankInterval(Document):
+    """`avss.stability.RankInterval`."""
+
+    index: int
+    low: int
+    high: int
+
+
+class Stability(Document):
+    """`avss.stability.Stability`."""
+
+    rank_intervals: tuple[RankInterval, ...] = ()
+
+
+class Ranked(Document):
+    """An entry of a ranking, least important first."""
+
+    index: int
+
+
+class ScoresDocument(Document):
+    """`avss.scores.LayerScores`: the model before this step."""
+
+    layers: tuple[ScoredLayer, ...] = ()
+    ranking: tuple[Ranked, ...] = ()
+    stability: Stability | None = None
+
+
+class ProbeDocument(Document):
+    """`avss.selection.ProbeResult`."""
+
+    losses: dict[int, Number] = {}
+    base_loss: Number | None = None
+
+
+class HealingDocument(Document):
+    """`avss.healing_report.HealingReport`."""
+
+    method: str = "none"
+    loss_before: Number | None = None
+    loss_after: Number | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class ComparedSlice(Document):
+    """`avss.comparison.SliceComparison`."""
+
+    slice: str
+    n: int | None = None
+    value: Number | None = None
+    base_value: Number | None = None
+    retention: Number | None = None
+    retention_low: Number | None = None
+    reason: str | None = None
+
+
+class ComparedMetric(ComparedSlice):
+    """`avss.comparison.MetricComparison`."""
+
+    slice: str = ""
+    name: str
+    higher_is_better: bool | None = None
+    needed_n: int | None = None
+    slices: tuple[ComparedSlice, ...] = ()
+    small_slices: int = 0
+
+
+def _count(broken: object) -> object:
+    return len(broken) if isinstance(broken, list | tuple) else broken
+
+
+class RareCasesResult(Document):
+    """`avss.comparison.RareCases`; `broken` is counted where record numbers are listed."""
+
+    kpi: str
+    n: int | None = None
+    broken: Annotated[int | None, BeforeValidator(_count)] = None
+    budget: int | None = None
+
+
+class KpisDocument(Document):
+    """`avss.comparison.Comparison`: `evaluate --format json`."""
+
+    confidence: Number | None = None
+    kpis: tuple[ComparedMetric, ...] = ()
+    rare_cases: tuple[RareCasesResult, ...] = ()
+
+
+class SliceFlips(Document):
+    """`avss.output_drift.SliceDrift`."""
+
+    slice: str
+    n: int | None = None
+    label_flip_rate: Number | None = None
+
+
+class OutputKpi(Document):
+    """`avss.output_drift.KpiDrift`."""
+
+    kpi: str
+    n: int | None = None
+    label_flip_rate: Number | None = None
+    label_kl: Number | None = None
+    next_token_flip_rate: Number | None = None
+    next_token_kl: Number | None = None
+    generation_change: Number | None = None
+    slices: tuple[SliceFlips, ...] = ()
+
+
+class OutputsDocument(Document):
+    """`avss.output_drift.OutputDrift`."""
+
+    kpis: tuple[OutputKpi, ...] = ()
+
+
+class ProfileSize(Document):
+    """`avss.profiling.Size`."""
+
+    parameters: int | None = None
+    bytes_on_disk: int | None = None
+    resident_bytes: int | None = None
+    kv_bytes_per_token: int | None = None
+
+
+class ProfileSpeed(Document):
+    """`avss.profiling.Measured`."""
+
+    name: str
+    value: Number | None = None
+    base_value: Number | None = None
+    ratio: Number | None = None
+    ratio_low: Number | None = None
+    ratio_high: Number | None = None
+
+
+class ProfileCost(Document):
+    """`avss.costs.Cost`."""
+
+    currency: str
+    hours_per_month: Number | None = None
+    cost_per_month: Number
+    base_cost_per_month: Number | None = None
+    savings_per_month: Number | None = None
+    assumptions: tuple[str, ...] = ()
+
+
+class ProfileDocument(Document):
+    """`avss.profiling.Profile`."""
+
+    size: ProfileSize | None = None
+    base_size: ProfileSize | None = None
+    speeds: tuple[ProfileSpeed, ...] = ()
+    cost: ProfileCost | None = None

@@ -1,0 +1,58 @@
+"""What can go wrong where the job meets the world.
+
+TaskError                 1   a fault of ours
+|-- StackError            1   the local stack does not start, run or stop
+|-- ConflictError         1   another writer was first
+|-- RunFileError          2   the run file is wrong
+|-- StorageError          2   S3: unreachable, denied, missing, or without the guarantees we need
+|   `-- MissingError      2   no such bucket, object or prefix
+|-- RegistryError         2   MLflow: unreachable, or it holds something else than was registered
+`-- DataError             2   the business data is not what the run file says it is
+
+A message names the file, bucket, field or record number, what was expected and what to do.
+It never holds a record's contents nor a secret.
+"""
+
+from typing import ClassVar
+
+
+class TaskError(Exception):
+    """A task could not do its work."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class StackError(TaskError):
+    """The local stack does not start, run or stop as it should."""
+
+
+class ConflictError(TaskError):
+    """A conditional write lost: somebody else wrote the same key first."""
+
+
+class RunFileError(TaskError):
+    """The run file is missing, is no YAML, or has a wrong field."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class StorageError(TaskError):
+    """S3 is unreachable, denies, lacks something, or does not keep its promises."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class MissingError(StorageError):
+    """No such bucket, object, version or prefix."""
+
+
+class RegistryError(TaskError):
+    """The model registry is unreachable or disagrees with what was registered."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class DataError(TaskError):
+    """The business data is not what was declared."""
+
+    exit_code: ClassVar[int] = 2

@@ -1,0 +1,100 @@
+"""What every stage of a change has at hand: the run, the law, the stores, the key."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from avss.kpi_file import load_kpis
+from policies.policy import load_policy
+from policies.roster import load_roster
+from tasks.data_source import Split
+from tasks.drift import DriftLimits
+from tasks.environment import environment
+from tasks.errors import RunFileError
+from tasks.home import cache
+from tasks.job_keys import publish_key, read_job_key
+from tasks.journal import Journal
+from tasks.line_view import LineView
+from tasks.model_shelf import ModelShelf
+from tasks.places import Places, remember
+from tasks.run_file import RunFile
+from tasks.s3_objects import parse_uri
+from tasks.snapshot import Snapshot, load_manifest, read_split, restore_snapshot
+from tasks.snapshot_manifest import SnapshotManifest
+
+
+class Job(LineView):
+    """One run's hands: what the line's readers see, and the run, the models and the job's key.
+
+    No dataclass on purpose: Prefect walks through those that are given to its tasks.
+
+    Raises:
+        PolicyError, InputError, DecisionError, RunFileError: the policy, KPIs, roster or the
+            job's key cannot be used.
+        StorageError: S3 cannot be reached, or the ledger's bucket does not keep its promises.
+        VerificationError: the line's record does not hold.
+    """
+
+    def __init__(self, run: RunFile) -> None:
+        if run.execution == "ray":
+            raise RunFileError("execution: ray is not in this version yet; write execution: local.")
+        places = Places(_bucket(run.buckets.work), _bucket(run.buckets.ledger))
+        super().__init__(run.line, places)
+        self.run = run
+        self.policy = load_policy(run.policy)
+        self.suite = load_kpis(run.kpis)
+        self.roster = load_roster(Path(run.approvers))
+        self.store.probe_guarantees()
+        key, retention = read_job_key(), timedelta(days=self.policy.ledger.retention_days)
+        publish_key(self.store, run.line, key, datetime.now(UTC) + retention)
+        self.journal = Journal(self.store, run.line, key, retention)
+        self.record = self.journal
+        self.models = ModelShelf(self.work)
+        self._snapshots: dict[str, Snapshot] = {}
+        remember(run.line, places)
+
+    def environment(self) -> str:
+        """Digest of the recorded environment: packages, platform, code."""
+        return self.documents.put(asdict(environment()))
+
+    def snapshot(self, manifest: str) -> Snapshot:
+        """The pinned snapshot of a manifest's digest, pulled again where this machine lacks it."""
+        if manifest not in self._snapshots:
+            found = restore_snapshot(self.manifest(manifest), cache("snapshots"))
+            self._snapshots[manifest] = found
+        return self._snapshots[manifest]
+
+    def manifest(self, digest: str) -> SnapshotManifest:
+        """A recorded snapshot manifest."""
+        return load_manifest(self.documents.raw(digest))
+
+    def keep_snapshot(self, snapshot: Snapshot) -> str:
+        """Store a snapshot's manifest; returns its digest. Its records stay where they are."""
+        digest = self.documents.put_bytes(snapshot.manifest.to_bytes())
+        self._snapshots[digest] = snapshot
+        return digest
+
+    def records(self, manifest: str, split: Split) -> list[dict[str, Any]]:
+        """One split's records, in their fixed pseudo-random order."""
+        rows = read_split(self.snapshot(manifest), split)
+        return [cast(dict[str, Any], row) for row in rows]
+
+    def drift_limits(self) -> DriftLimits:
+        """The policy's thresholds as the drift checks take them."""
+        drift = self.policy.drift
+        named = drift.data.model_dump() | drift.scores.model_dump()
+        known = {name: named[name] for name in named if name in DriftLimits.model_fields}
+        return DriftLimits.model_validate(known)
+
+    def texts(self, manifest: str) -> list[str]:
+        """The calibration text."""
+        return [row["text"] for row in self.records(manifest, "calibration")]
+
+
+def _bucket(value: str) -> str:
+    """A bucket's name, from itself or from `s3://name`."""
+    location = parse_uri(value if value.startswith("s3://") else f"s3://{value}")
+    if location.prefix:
+        raise RunFileError(f"buckets: {value} names a folder; a bucket of its own is needed.")
+    return location.bucket

@@ -1,0 +1,46 @@
+"""Which buckets a line lives in: given, set in the environment, or remembered from its last run."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+
+from tasks.home import home
+
+
+@dataclass(frozen=True)
+class Places:
+    """The work bucket and the ledger's."""
+
+    work: str
+    ledger: str
+
+
+LOCAL = Places("avss-work", "avss-ledger")
+"""The local stack's."""
+
+
+def remember(line: str, places: Places) -> None:
+    """Write down where a line lives, for commands that have no run file."""
+    path = home() / "lines.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known = _known() | {line: asdict(places)}
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps(known, indent=2, sort_keys=True), encoding="utf-8")
+    draft.replace(path)
+
+
+def places_of(line: str | None, work: str | None = None, ledger: str | None = None) -> Places:
+    """Where a line lives: what is given wins, then `AVSS_WORK_BUCKET` and `AVSS_LEDGER_BUCKET`."""
+    remembered = _known().get(line or "", asdict(LOCAL))
+    return Places(
+        work or os.environ.get("AVSS_WORK_BUCKET") or remembered["work"],
+        ledger or os.environ.get("AVSS_LEDGER_BUCKET") or remembered["ledger"],
+    )
+
+
+def _known() -> dict[str, dict[str, str]]:
+    path = home() / "lines.json"
+    if not path.is_file():
+        return {}
+    found: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
+    return found

@@ -1,0 +1,98 @@
+"""The run file of `avss optimize --config`: which model, data, KPIs and policy."""
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from policies.schema import LineName, faults_of
+from tasks.data_source import DataSource
+from tasks.errors import RunFileError
+
+
+class ModelSource(BaseModel):
+    """Where the base model comes from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str = Field(
+        min_length=1, description="A local folder, a .gguf file, an s3:// prefix or a hub id."
+    )
+    revision: str | None = Field(
+        None, description="The hub revision, pinned to a commit; only for a hub id."
+    )
+
+
+class Buckets(BaseModel):
+    """The two buckets that the job writes; the business-data bucket is only read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    work: str = Field(min_length=3, description="Bucket for manifests, models and evidence.")
+    ledger: str = Field(
+        min_length=3, description="Bucket for the record: versioned, Object Lock on."
+    )
+
+
+class RunFile(BaseModel):
+    """One line's run: model, data, KPIs and policy. Relative paths are relative to the run file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    line: LineName = Field(description="Name of the model line.")
+    requester: str = Field(
+        min_length=1, description="Who asks for the change, as named in the roster."
+    )
+    model: ModelSource
+    data: DataSource
+    kpis: str | dict[str, Any] = Field(description="A KPI file's path, or its content inline.")
+    policy: str = Field("standard", description="A policy file's path, or a shipped policy's name.")
+    buckets: Buckets
+    language: Literal["en", "ja"] = Field("en", description="Language of the dossier.")
+    execution: Literal["local", "ray"] = Field("local", description="Where shards are computed.")
+    approvers: str = Field(
+        "approvers.yaml", description="Path of the roster: people, roles and public keys."
+    )
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read and check a run file.
+
+        Raises:
+            RunFileError: no such file, not YAML, or a field that is wrong; the message names it.
+        """
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise RunFileError(f"{path}: {error.strerror or error}. Name a run file.") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise RunFileError(f"{path} is not a YAML file: {_yaml_place(error)}.") from None
+        if not isinstance(content, dict):
+            raise RunFileError(f"{path}: expected a mapping of fields such as line, model, data.")
+        try:
+            run = cls.model_validate(content)
+        except ValidationError as error:
+            raise RunFileError(f"{path}: {' '.join(faults_of(error, cls))}") from None
+        return run.resolved(path.resolve().parent)
+
+    def resolved(self, folder: Path) -> Self:
+        """The same run with file paths made absolute, seen from `folder`."""
+
+        def seen(value: str) -> str:
+            beside = folder / value
+            return str(beside) if "://" not in value and beside.exists() else value
+
+        return self.model_copy(
+            update={
+                "model": self.model.model_copy(update={"source": seen(self.model.source)}),
+                "kpis": seen(self.kpis) if isinstance(self.kpis, str) else self.kpis,
+                "policy": seen(self.policy),
+                "approvers": str(folder / self.approvers),
+            }
+        )
+
+
+def _yaml_place(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f"line {mark.line + 1}, column {mark.column + 1}" if mark else type(error).__name__

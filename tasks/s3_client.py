@@ -1,0 +1,131 @@
+"""A boto3 client from the standard environment, and S3's errors as ours."""
+
+import errno
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+import boto3
+from boto3.exceptions import S3UploadFailedError
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+from botocore.exceptions import ConnectionError as BotoConnectionError
+from s3transfer.exceptions import RetriesExceededError
+
+from tasks.errors import ConflictError, MissingError, StorageError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+_MISSING = {"NoSuchBucket", "NoSuchKey", "NoSuchVersion", "404", "NotFound"}
+_DENIED = {
+    "AccessDenied",
+    "AllAccessDisabled",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "InvalidToken",
+    "403",
+    "401",
+}
+_CONFLICT = {"PreconditionFailed", "ConditionalRequestConflict", "412"}
+
+
+def new_client(environment: Mapping[str, str] | None = None) -> "S3Client":
+    """An S3 client by boto3's own chain: `AWS_ENDPOINT_URL`, credentials, region, profile.
+
+    With `environment`, its AWS variables are used in place of the process' own.
+
+    Checksums are sent and checked where S3 requires them, since many S3 servers know no others;
+    `AWS_REQUEST_CHECKSUM_CALCULATION` and `AWS_RESPONSE_CHECKSUM_VALIDATION` say otherwise.
+    """
+    given = environment or {}
+    config = Config(
+        connect_timeout=5,
+        read_timeout=60,
+        retries={"mode": "standard", "total_max_attempts": 4},
+        request_checksum_calculation=_checksums("AWS_REQUEST_CHECKSUM_CALCULATION"),
+        response_checksum_validation=_checksums("AWS_RESPONSE_CHECKSUM_VALIDATION"),
+    )
+    try:
+        session = boto3.session.Session(
+            aws_access_key_id=given.get("AWS_ACCESS_KEY_ID"),
+            aws_secret_access_key=given.get("AWS_SECRET_ACCESS_KEY"),
+            region_name=given.get("AWS_DEFAULT_REGION"),
+        )
+        return session.client("s3", endpoint_url=given.get("AWS_ENDPOINT_URL"), config=config)
+    except (BotoCoreError, ValueError) as error:
+        raise StorageError(f"The S3 settings cannot be used: {error}") from None
+
+
+def _checksums(variable: str) -> Literal["when_supported", "when_required"]:
+    supported = os.environ.get(variable, "").lower() == "when_supported"
+    return "when_supported" if supported else "when_required"
+
+
+@contextmanager
+def mapped_errors(client: "S3Client", subject: str) -> Iterator[None]:
+    """Raise what boto3 raises as our errors.
+
+    Args:
+        client: the client in use; its endpoint is named in the message.
+        subject: what was touched, such as `s3://bucket/key`.
+
+    Raises:
+        MissingError: no such bucket or key.
+        ConflictError: a conditional write lost.
+        StorageError: unreachable, denied, no credentials, no space, anything else.
+    """
+    endpoint = client.meta.endpoint_url
+    try:
+        yield
+    except ClientError as error:
+        raise _from_response(error, subject, endpoint) from None
+    except S3UploadFailedError as error:
+        cause = error.__context__
+        if isinstance(cause, ClientError):
+            raise _from_response(cause, subject, endpoint) from None
+        raise StorageError(f"{subject}: the upload to {endpoint} failed; run it again.") from None
+    except (NoCredentialsError, PartialCredentialsError):
+        raise StorageError(
+            f"{subject}: no S3 credentials. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+            "AWS_PROFILE, or an instance role; for the local stack: avss stack up."
+        ) from None
+    except (BotoConnectionError, HTTPClientError, RetriesExceededError, ConnectionError):
+        raise StorageError(
+            f"{subject}: S3 at {endpoint} cannot be reached. Check AWS_ENDPOINT_URL and the "
+            "network; for the local stack: avss stack up."
+        ) from None
+    except BotoCoreError as error:
+        raise StorageError(f"{subject}: {error}") from None
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        place = error.filename or "the disk"
+        raise StorageError(f"{subject}: no space left on {place}; free some.") from None
+
+
+def _from_response(error: ClientError, subject: str, endpoint: str) -> Exception:
+    code = error.response.get("Error", {}).get("Code", "unknown")
+    if code == "NoSuchBucket":
+        bucket = subject.removeprefix("s3://").split("/", 1)[0]
+        return MissingError(
+            f"There is no bucket {bucket} at {endpoint}. Create it or correct the name."
+        )
+    if code in _MISSING:
+        return MissingError(f"{subject} does not exist at {endpoint}.")
+    if code in _DENIED:
+        return StorageError(
+            f"{subject}: {endpoint} denied access ({code}). Check the credentials and that they "
+            "may do this; `avss doctor` tries each permission."
+        )
+    if code in _CONFLICT:
+        return ConflictError(f"{subject} was written by somebody else first.")
+    return StorageError(f"{subject}: {endpoint} answered {code} to {error.operation_name}.")

@@ -1,0 +1,58 @@
+"""The business data of a change: pinned, held against its contract, compared with the last one."""
+
+from datetime import UTC, datetime
+
+from policies.entries import DataValidated, DriftChecked, SnapshotPinned, Splits
+from policies.lifecycle import CheckDataDrift, PinSnapshot, State, ValidateData
+from tasks.data_drift import data_drift
+from tasks.home import cache
+from tasks.job import Job
+from tasks.snapshot import pin_snapshot, read_split
+from tasks.stages.now import change_of, last_manifest, pinned
+from tasks.validation import validate
+
+
+def pin(job: Job, state: State, action: PinSnapshot) -> SnapshotPinned:
+    """List, pin, pull and split the data; only the manifest is stored, no text."""
+    snapshot = pin_snapshot(job.run.data, cache=cache("snapshots"))
+    digests = {name: split.sha256 for name, split in snapshot.manifest.splits.items()}
+    return SnapshotPinned(
+        manifest=job.keep_snapshot(snapshot),
+        records=snapshot.manifest.records,
+        splits=Splits.model_validate(digests),
+    )
+
+
+def check_contract(job: Job, state: State, action: ValidateData) -> DataValidated:
+    """Hold the snapshot against the policy's data contract."""
+    previous = last_manifest(state)
+    report = validate(
+        job.snapshot(pinned(change_of(state)).manifest),
+        job.policy.data.suite,
+        now=datetime.now(UTC),
+        min_records=job.policy.data.min_records,
+        previous=job.manifest(previous) if previous else None,
+    )
+    return DataValidated(
+        passed=report.passed,
+        report=job.documents.put(report.to_json()),
+        failures=report.failures,
+        warnings=report.warnings,
+    )
+
+
+def check_drift(job: Job, state: State, action: CheckDataDrift) -> DriftChecked:
+    """Compare the snapshot with that of the model in use; the first change has none."""
+    previous = last_manifest(state)
+    report = data_drift(
+        read_split(job.snapshot(pinned(change_of(state)).manifest), "calibration"),
+        read_split(job.snapshot(previous), "calibration") if previous else None,
+        against=previous,
+        limits=job.drift_limits(),
+    )
+    return DriftChecked(
+        against=previous,
+        report=job.documents.put(report.to_json()),
+        passed=report.passed,
+        alarms=report.alarms,
+    )

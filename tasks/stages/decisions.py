@@ -1,0 +1,64 @@
+"""Ask people, and take their answers: whatever was typed elsewhere, only signatures count."""
+
+import hashlib
+from datetime import UTC, datetime
+from functools import partial
+from typing import cast
+
+from policies.approvals import record_decision
+from policies.entries import ChangeClosed, DecisionRequested, StepsEnded
+from policies.lifecycle import (
+    CloseChange,
+    CollectDecisions,
+    EndSteps,
+    RequestDecision,
+    State,
+    expectation,
+    request_decision,
+    settle,
+)
+from tasks.job import Job
+from tasks.journal import Dated
+from tasks.stages.now import change_of
+
+_ENDINGS = {
+    "limit": "the policy allows no further layer to go",
+    "nothing_passes": "no candidate of the step passed the rules",
+    "rejected": "the step was rejected",
+    "expired": "nobody decided on the step in time",
+}
+
+
+def ask(job: Job, state: State, action: RequestDecision) -> Dated:
+    """Ask for a decision on the evidence; it is open for as long as the policy says."""
+    change = change_of(state)
+
+    def request(now: datetime) -> DecisionRequested:
+        return request_decision(change, action, job.policy, now)
+
+    return request
+
+
+def collect(job: Job, state: State, action: CollectDecisions) -> Dated | None:
+    """The next answer that came in, or how the request ended; None while people are awaited."""
+    change, policy = change_of(state), job.policy
+    request = change.request(action.step)
+    known = {one.envelope_digest for one in request.decisions} if request else set()
+    settled = partial(settle, change, action.step, policy)
+    if settled(datetime.now(UTC)):
+        return cast(Dated, settled)
+    for envelope in job.approvals.answers(change.id, action.step):
+        if hashlib.sha256(envelope).hexdigest() not in known:
+            expected = expectation(change, action.step, policy, job.roster)
+            return lambda now: record_decision(envelope, expected, now=now)
+    return None
+
+
+def end_steps(job: Job, state: State, action: EndSteps) -> StepsEnded:
+    """Try no further step."""
+    return StepsEnded(reason=action.reason, detail=_ENDINGS[action.reason])
+
+
+def close(job: Job, state: State, action: CloseChange) -> ChangeClosed:
+    """End the change."""
+    return ChangeClosed(outcome=action.outcome, reason=action.reason)

@@ -1,0 +1,25 @@
+"""Open a change: fix the base, the rules and the people before anything is looked at."""
+
+from avss.architecture import find_stack
+from policies.entries import ChangeOpened
+from policies.lifecycle import OpenChange, State
+from tasks.fitness import check_fit
+from tasks.job import Job
+
+
+def open_change(job: Job, state: State, action: OpenChange) -> ChangeOpened:
+    """Bring the base model in and record who asks for what, under which rules."""
+    digest = job.models.take_in(job.run.model)
+    stack = find_stack(job.models.load(digest).model)
+    check_fit(job, stack.original_layers)
+    return ChangeOpened(
+        requester=job.run.requester,
+        base_model=digest,
+        original_layers=stack.original_layers,
+        kept_layers=stack.kept,
+        policy=job.documents.put_bytes(job.policy.document()),
+        kpis=job.documents.put(job.suite.model_dump(mode="json")),
+        roster=job.documents.put_bytes(job.roster.document()),
+        run=job.documents.put(job.run.model_dump(mode="json")),
+        environment=job.environment(),
+    )

@@ -1,0 +1,311 @@
+"""The page shows the facts, all of them, in both languages, whatever they are."""
+
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.dossier import DossierFacts, render
+from tasks.dossier.facts import (
+    KpiFact,
+    LayerFact,
+    RetentionFact,
+    SliceFact,
+    TradeoffPoint,
+    VerdictFact,
+)
+from tasks.dossier.figures import LONGEST_TEXT, Figures, visible
+from tasks.dossier.texts import LANGUAGES
+from tasks.errors import TaskError
+
+SAMPLE = DossierFacts.model_validate(
+    yaml.safe_load((Path(__file__).parent / "dossier_facts.yaml").read_text(encoding="utf-8"))
+)
+MOST_BYTES = 1_500_000
+VOID = {"meta", "br", "input", "link", "hr"}
+
+
+class Page(HTMLParser):
+    """A page's elements, its text outside script and style, and the values of `<data>`."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.values: list[str] = []
+        self.times: list[str] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self._open == [], "an element was left open"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = dict(attrs)
+        self.elements.append((tag, named))
+        if tag not in VOID:
+            self._open.append(tag)
+        if tag == "data":
+            self.values.append(str(named["value"]))
+        if tag == "time":
+            self.times.append(str(named["datetime"]))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not {"script", "style"} & set(self._open):
+            self.text += data
+
+    def count(self, tag: str) -> int:
+        """How many elements of this kind there are."""
+        return sum(1 for name, _ in self.elements if name == tag)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_figure_of_the_facts_stands_in_the_page_exactly(language: str) -> None:
+    page = Page(render(SAMPLE, language))
+    shown = {float(value) for value in page.values}
+    rows: tuple[Any, ...] = (
+        *SAMPLE.kpis,
+        *SAMPLE.slices,
+        *SAMPLE.drift,
+        *SAMPLE.probes,
+        *SAMPLE.outputs,
+        *SAMPLE.profile,
+    )
+    fields = ("base", "before", "after", "retention", "retention_low", "limit", "n", "loss")
+    for row in rows:
+        for field in (*fields, "value", "changed", "divergence", "ratio"):
+            value = getattr(row, field, None)
+            assert value is None or value in shown, (row, field)
+    assert SAMPLE.cost is not None
+    assert SAMPLE.cost.saved_month in shown
+    assert SAMPLE.ask.expires is not None
+    assert SAMPLE.ask.expires.isoformat() in page.times
+    for item in SAMPLE.digests:
+        assert item.digest in page.text
+
+
+def test_the_page_rounds_as_it_says() -> None:
+    html = render(SAMPLE)
+    assert '<data value="0.8906">89.1%</data>' in html
+    assert '<data value="1240.0">$1,240</data>' in html
+    assert '<data value="39.96">39.96</data>' in html
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_commands_and_the_digest_they_sign_stand_in_the_first_section(language: str) -> None:
+    ask = render(SAMPLE, language).split('id="model"')[0]
+    for verb in ("approve", "reject"):
+        assert f"avss {verb} support-chat-0007 --step 4 --key PATH --reason" in ask
+    assert SAMPLE.evidence in ask
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_page_asks_nothing_of_any_network_and_runs_only_our_script(language: str) -> None:
+    html = render(SAMPLE, language)
+    page = Page(html)
+    for tag, attributes in page.elements:
+        assert tag not in {"img", "link", "iframe", "object", "form", "base"}
+        for name in ("src", "href", "action"):
+            assert (attributes.get(name) or "#").startswith("#")
+        assert not any(name.startswith("on") or name == "style" for name in attributes)
+    assert "@import" not in html
+    assert "url(" not in html
+    assert "default-src 'none'" in html
+    assert page.count("script") == 1
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_page_is_made_for_readers_who_do_not_see_it(language: str) -> None:
+    page = Page(render(SAMPLE, language))
+    assert ("html", {"lang": language}) in page.elements
+    assert page.count("main") == page.count("h1") == page.count("nav") == 1
+    ids = [attributes["id"] for _, attributes in page.elements if attributes.get("id")]
+    assert len(ids) == len(set(ids))
+    for tag, attributes in page.elements:
+        if tag == "th":
+            assert attributes["scope"] in {"row", "col"}
+        if tag == "svg" and "aria-hidden" not in attributes and "overflow" not in attributes:
+            assert attributes["role"] == "img"
+            assert set(str(attributes["aria-labelledby"]).split()) <= set(ids)
+        if (attributes.get("href") or "").startswith("#"):
+            assert str(attributes["href"])[1:] in ids
+    assert page.count("table") == page.count("caption")
+
+
+HOSTILE = "<script>alert(1)</script>\"'&{{7*7}}{x}\u202e\u0000\u200b\x1b[31m" + "A" * 10_000
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_hostile_text_is_shown_and_does_nothing(language: str) -> None:
+    hostile = _with_every_text(SAMPLE.model_dump(), HOSTILE)
+    html = render(DossierFacts.model_validate(hostile), language)
+    page = Page(html)
+    assert page.count("script") == 1
+    assert "⟨U+202E⟩⟨U+0000⟩⟨U+200B⟩⟨U+001B⟩" in page.text
+    assert not re.search("[\u0000\u001b\u200b\u202a-\u202e\u2066-\u2069]", html)
+    assert "A" * (LONGEST_TEXT + 1) not in html
+    assert "{{7*7}}" in page.text
+    assert len(html.encode()) < MOST_BYTES
+
+
+def _with_every_text(value: Any, text: str, name: str = "") -> Any:
+    """The same facts with `text` in place of every free text."""
+    if isinstance(value, dict):
+        return {key: _with_every_text(inner, text, key) for key, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return tuple(_with_every_text(inner, text, name) for inner in value)
+    fixed = {"kind", "state", "outcome", "decision", "step"}
+    return text if isinstance(value, str) and name not in fixed else value
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("part", sorted(set(DossierFacts.model_fields) - {"line"}))
+def test_any_part_may_be_missing(part: str, language: str) -> None:
+    without = DossierFacts.model_validate(SAMPLE.model_dump(exclude={part}))
+    Page(render(without, language))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_line_with_no_change_has_nothing_to_decide(language: str) -> None:
+    page = Page(render(DossierFacts(line="support"), language))
+    assert "support" in page.text
+    assert "avss approve" not in page.text
+
+
+@pytest.mark.parametrize("layers", [1, 200])
+def test_any_depth_of_model_is_drawn(layers: int) -> None:
+    strip = tuple(
+        LayerFact(index=i, state="proposed" if i == layers - 1 else "kept", avss=1.0, share=1 / 200)
+        for i in range(layers)
+    )
+    html = render(SAMPLE.model_copy(update={"layers": strip, "original_layers": layers}))
+    assert html.count('<g class="layer ') == layers
+    assert len(html.encode()) < MOST_BYTES
+
+
+def test_hundreds_of_slices_worst_first_under_the_size_limit() -> None:
+    slices = tuple(
+        SliceFact(kpi="k.accuracy", slice=f"s={i}", n=i, retention=1 - i / 1000, retention_low=None)
+        for i in range(500)
+    )
+    html = render(SAMPLE.model_copy(update={"slices": slices}))
+    assert html.index("s=499<") < html.index("s=498<") < html.index("s=200<")
+    assert "100 more are in the evidence." in html
+    assert len(html.encode()) < MOST_BYTES
+
+
+def test_a_kpi_without_limits_is_shown_without_a_promise() -> None:
+    bare = KpiFact(name="k.accuracy", n=10, base=0.8, after=0.7, retention=0.875)
+    html = render(SAMPLE.model_copy(update={"kpis": (bare,), "slices": ()}))
+    assert "keeps about 87.5%" in html
+    assert "87.5% of the base model&#39;s result, and at least" not in html
+
+
+def test_rules_that_are_not_met_come_first() -> None:
+    verdicts = tuple(
+        VerdictFact(rule="latency", subject=word, outcome=word)  # type: ignore[arg-type]
+        for word in ("pass", "unknown", "fail")
+    )
+    html = render(SAMPLE.model_copy(update={"verdicts": verdicts}))
+    rules = html.split('id="rules"')[1]
+    order = re.findall(r'<tr class="(pass|unknown|fail)"', rules.split("</table>")[0])
+    assert order == ["fail", "unknown", "pass"]
+
+
+def test_an_unknown_language_is_refused() -> None:
+    with pytest.raises(TaskError, match="en, ja"):
+        render(SAMPLE, "xx")
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e6, max_value=1e6)
+maybe = st.none() | finite
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 300), maybe, maybe, maybe), max_size=6),
+    st.lists(st.tuples(maybe, maybe, maybe), max_size=6),
+)
+def test_pictures_stand_any_finite_figures(
+    points: list[tuple[int, float | None, float | None, float | None]],
+    kpis: list[tuple[float | None, float | None, float | None]],
+) -> None:
+    facts = DossierFacts(
+        line="x",
+        tradeoff=tuple(
+            TradeoffPoint(
+                layers_removed=n,
+                kpis=(RetentionFact(kpi="k", retention=a, retention_low=b),),
+                cost=c,
+            )
+            for n, a, b, c in points
+        ),
+        kpis=tuple(
+            KpiFact(name=f"k{i}", retention=a, retention_low=b, limit=c)
+            for i, (a, b, c) in enumerate(kpis)
+        ),
+    )
+    html = render(facts)
+    numbers = re.findall(r'(?:cx|x1|x2|x|width)="(-?[\d.]+)%"', html)
+    assert all(0 <= float(number) <= 100 for number in numbers)
+    assert not re.search(r"\b(nan|inf)\b", html)
+
+
+@given(st.text(max_size=400))
+def test_nothing_hidden_is_left_in_a_text(text: str) -> None:
+    shown = visible(text)
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]", shown)
+
+
+@given(st.floats(0, 2), st.floats(0, 2))
+def test_a_percentage_never_hides_which_side_of_the_limit_it_is_on(
+    value: float, limit: float
+) -> None:
+    figures = Figures("en")
+    if abs(value - limit) > 1e-5:
+        assert figures.percent(value, limit) != figures.percent(limit, value)
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ("en", ("24 November 2026, 16:30 UTC", "$1,240", "¥50,000", "134.5 million", "−13.0%")),
+        ("ja", ("2026年11月25日 01:30（日本時間）", "1,240ドル", "50,000円", "1.345億", "−13.0%")),
+    ],
+)
+def test_local_forms(language: str, expected: tuple[str, ...]) -> None:
+    figures = Figures(language)
+    moment = datetime(2026, 11, 24, 16, 30, tzinfo=UTC)
+    assert expected == (
+        figures.date(moment),
+        figures.money(1240.4, "USD"),
+        figures.money(50_000, "JPY"),
+        figures.large(134_515_008),
+        figures.change(0.87),
+    )
+
+
+@given(finite)
+def test_numbers_are_shown_to_four_digits_or_better(value: float) -> None:
+    text = Figures("en").number(value).replace(",", "").replace("−", "-")
+    assert float(text) == pytest.approx(value, rel=1e-3, abs=1e-12)
+
+
+def test_sentences_of_the_manager_are_four_and_numbers_three() -> None:
+    manager = render(SAMPLE).split('id="manager"')[1].split("</section>")[0]
+    page = Page(f"<div>{manager.split('>', 1)[1]}</div>")
+    assert page.text.count("Worst KPI keeps") == 1
+    assert len(list(chain(re.findall(r'<p class="value">', manager)))) == 3
+    assert len(re.findall("<li>", manager.split('<ol class="sentences">')[1])) == 4

@@ -1,0 +1,329 @@
+"""From evidence as the law writes it, and documents as the science writes them, to facts."""
+
+import json
+from typing import Any
+
+import pytest
+
+from avss.comparison import Comparison, MetricComparison, RareCases, SliceComparison
+from avss.costs import CostModel
+from avss.healing_report import HealingReport
+from avss.profiling import Measured as ProfiledSpeed
+from avss.profiling import Profile, Size
+from avss.scores import LayerScore, LayerScores
+from avss.selection import ProbeResult
+from avss.stability import RankInterval, Stability
+from policies.evidence import RefusedAttempt, StepEvidence
+from policies.measurements import (
+    CalibrationFacts,
+    DataFacts,
+    DriftFacts,
+    KpiFact,
+    LayerFacts,
+    Measured,
+    Measurements,
+    OutputDriftFact,
+    ProofFact,
+    Ratio,
+    ResourceFacts,
+)
+from policies.policy import Policy, parse_policy
+from policies.rules import judge, passed
+from tasks.dossier import StepSource, Surroundings, gather, render
+from tasks.dossier.facts import AskFact
+from tasks.drift import DriftCheck, DriftReport
+from tasks.errors import DataError
+
+LAYERS = 12
+POLICY = parse_policy(
+    "name: trial\nkpis: {default: {min_retention: 0.9, worst_slice: {min_retention: 0.85}}}\n"
+    "approvals: {step: {quorum: 2, roles: [owner, risk], at_least: {risk: 1}}}\n"
+)
+
+
+def measurements(step: int, removed: tuple[int, ...], retention: float) -> Measurements:
+    kept = tuple(layer for layer in range(LAYERS) if layer not in removed)
+    parent = tuple(sorted((*kept, removed[-1])))
+    kpi = KpiFact(
+        name="sentiment.auc",
+        n=400,
+        value=0.8 * retention,
+        base_value=0.8,
+        retention=retention,
+        retention_low=retention - 0.02,
+        confidence=0.95,
+        higher_is_better=True,
+        retention_before=Measured(value=1.0),
+    )
+    ratio = Ratio(value=1 - 0.07 * len(removed), high=1 - 0.06 * len(removed))
+    return Measurements(
+        step=step,
+        attempt=2,
+        split="validation",
+        layers=LayerFacts(
+            original_layers=LAYERS, base_kept=tuple(range(LAYERS)), parent_kept=parent, kept=kept
+        ),
+        calibration=CalibrationFacts(records=300, tokens=9000, rank_stability=Measured(value=0.9)),
+        data=DataFacts(records=979, passed=True),
+        data_drift=DriftFacts(against=None),
+        score_drift=DriftFacts(against=None),
+        output_drift=(
+            OutputDriftFact(kpi="sentiment", measure="label_flip_rate", moved=Measured(value=0.04)),
+        ),
+        kpis=(kpi,),
+        resources=ResourceFacts(
+            parameters=Measured(value=ratio.value),
+            bytes_on_disk=Measured(value=ratio.value),
+            kv_bytes_per_token=Measured(value=ratio.value),
+            prefill_seconds=ratio,
+            decode_seconds=ratio,
+            money_per_month=Measured(value=None, reason="no prices were given"),
+        ),
+        proof=ProofFact(passed=True, largest_difference=0.0),
+    )
+
+
+def evidence(step: int, removed: tuple[int, ...], retention: float = 0.97) -> dict[str, Any]:
+    measured = measurements(step, removed, retention)
+    verdicts = judge(measured, POLICY)
+    document = StepEvidence(
+        line="support",
+        change="support-0001",
+        step=step,
+        attempt=2,
+        policy=POLICY.digest,
+        base_model="a" * 64,
+        parent_model="b" * 64,
+        candidate_model="c" * 64,
+        kept_layers=measured.layers.kept,
+        removed_layers=tuple(sorted(removed)),
+        proposed_layer=removed[-1],
+        documents={"scores": "d" * 64},
+        measurements=measured,
+        verdicts=verdicts,
+        passed=passed(verdicts),
+        refused_before=(
+            RefusedAttempt(attempt=1, layer=8, model="e" * 64, failed=("kpi_retention",)),
+        ),
+    )
+    return json.loads(document.model_dump_json())
+
+
+def kpis_document() -> dict[str, Any]:
+    def part(name: str, n: int, retention: float | None, low: float | None) -> SliceComparison:
+        return SliceComparison(name, n, 0.7, 0.8, retention, low, None)
+
+    metric = MetricComparison(
+        name="sentiment.auc",
+        n=400,
+        value=0.776,
+        base_value=0.8,
+        retention=0.97,
+        retention_low=0.95,
+        higher_is_better=True,
+        reason=None,
+        needed_n=None,
+        slices=(
+            part("condition=Acne", 60, 0.93, 0.88),
+            part("condition=Pain", 40, 0.88, 0.81),
+            part("condition=Gout", 40, 0.80, 0.74),
+        ),
+        worst_slice=part("condition=Gout", 40, 0.80, 0.70),
+        small_slices=3,
+        broken=9,
+        mended=4,
+        mcnemar_p=0.2,
+        left_out={},
+        truncated=0,
+        notes=(),
+    )
+    rare = RareCases("sentiment", 24, (17, 40), 1, False, None)
+    return json.loads(json.dumps(Comparison(0.9, 2000, 0, (metric,), (rare,)).to_json()))
+
+
+def scores_document() -> dict[str, Any]:
+    layers = tuple(
+        LayerScore(
+            index=layer,
+            variance=1.0,
+            sparsity=0.1,
+            near_zero=5,
+            floored=False,
+            avss=float(layer + 1),
+            share=(layer + 1) / 65,
+            block_influence=0.01 * layer,
+            angular_distance=0.1,
+        )
+        for layer in range(LAYERS)
+        if layer != 5
+    )
+    intervals = tuple(RankInterval(layer.index, 1, 6) for layer in layers)
+    scores = LayerScores(
+        "m", "contribution", 0.1, 300, 9000, layers, Stability(10, 0, 0.9, intervals)
+    )
+    return json.loads(json.dumps(scores.to_json()))
+
+
+DOCUMENTS = {
+    "scores": scores_document(),
+    "probe": ProbeResult({3: 3.6, 0: 3.9, 8: 3.7}, 3.5, 4000, 3.0, 11.0).to_json(),
+    "healing": HealingReport("closed_form", 3.6, 3.55, 3.5, 8000, 2000).to_json(),
+    "kpis": kpis_document(),
+    "data_drift": DriftReport(
+        "data",
+        "f" * 64,
+        {},
+        (
+            DriftCheck.judged("label", "jensenshannon", 0.1, 0.02, 0.01),
+            DriftCheck.unsure("domain", "AUC", 0.6, "too few records"),
+        ),
+    ).to_json(),
+}
+
+
+def test_layers_keep_their_original_numbers_and_say_what_becomes_of_them() -> None:
+    facts = gather(StepSource(evidence(2, (5, 3)), DOCUMENTS), policy=POLICY)
+    states = {layer.index: layer.state for layer in facts.layers}
+    assert len(states) == LAYERS
+    assert (facts.removed, facts.proposed, facts.gone) == ((5,), (3,), 2)
+    assert [layer.index for layer in facts.layers if layer.protected] == [0, 11]
+    assert facts.layers[5].avss is None
+    assert facts.layers[3].avss == 4.0
+    assert (facts.layers[3].rank_low, facts.layers[3].rank_high) == (1, 6)
+
+
+def test_plain_avss_is_named_with_what_it_would_have_cost() -> None:
+    facts = gather(StepSource(evidence(2, (5, 3)), DOCUMENTS), policy=POLICY)
+    plain = facts.plain_choice
+    assert plain is not None
+    assert (plain.plain_layer, plain.plain_loss) == (0, 3.9)
+    assert (plain.chosen_layer, plain.chosen_loss) == (3, 3.6)
+    assert [probe.layer for probe in facts.probes] == [3, 8, 0]
+    assert [(way.method, way.chosen) for way in facts.healing] == [
+        ("none", False),
+        ("closed_form", True),
+    ]
+
+
+def test_slices_are_held_against_the_policy_and_never_called_met_without_a_limit() -> None:
+    facts = gather(StepSource(evidence(1, (3,)), DOCUMENTS), policy=POLICY)
+    said = {part.slice: part.outcome for part in facts.slices}
+    assert said == {
+        "condition=Acne": "pass",
+        "condition=Pain": "unknown",
+        "condition=Gout": "fail",
+    }
+    assert facts.worst_slices[0].slice == "condition=Gout"
+    (rare,) = facts.rare_cases
+    assert (rare.broken, rare.budget, rare.outcome) == (2, 1, "fail")
+
+
+def test_verdicts_that_could_not_be_evaluated_are_told_from_those_that_failed() -> None:
+    broken = evidence(1, (3,), retention=0.5)
+    broken["verdicts"].append(
+        {
+            "rule": "worst_slice",
+            "subject": "x",
+            "passed": False,
+            "reason": "cannot tell: no slice has 30 examples",
+        }
+    )
+    facts = gather(StepSource(broken), policy=POLICY)
+    assert {verdict.outcome for verdict in facts.failed} == {"fail", "unknown"}
+    assert facts.kpis[0].outcome == "fail"
+    assert not facts.passed
+
+
+def test_the_trade_off_starts_at_the_base_and_marks_this_step() -> None:
+    earlier = [StepSource(evidence(1, (5,), 0.99))]
+    facts = gather(StepSource(evidence(2, (5, 3)), DOCUMENTS), policy=POLICY, earlier=earlier)
+    assert [point.layers_removed for point in facts.tradeoff] == [0, 1, 2]
+    assert [point.this_step for point in facts.tradeoff] == [False, False, True]
+    assert facts.tradeoff[0].kpis[0].retention == 1.0
+    assert facts.tradeoff[1].kpis[0].retention == 0.99
+    assert facts.tradeoff[2].speed == pytest.approx(1 / 0.86)
+    assert facts.kpis[0].before == pytest.approx(0.8 * 0.99)
+
+
+def test_the_promotion_is_measured_anew_in_place_of_the_last_step() -> None:
+    last = evidence(2, (5, 3))
+    whole = {**evidence(2, (5, 3), 0.96), "step": "promotion", "proposed_layer": None}
+    whole["measurements"] = {**whole["measurements"], "step": "promotion"}
+    facts = gather(StepSource(whole), policy=POLICY, earlier=[StepSource(last)])
+    assert [point.layers_removed for point in facts.tradeoff] == [0, 2]
+    assert facts.tradeoff[-1].kpis[0].retention == 0.96
+    assert facts.kpis[0].before == 0.8
+    assert facts.removed == (3, 5)
+    assert "holdout" not in {gap.kind for gap in facts.unknowns}
+
+
+def test_money_and_speed_come_from_the_profile() -> None:
+    speeds = tuple(
+        ProfiledSpeed(name, "tokens/s", True, 120.0, 100.0, 1.2, 1.1, 1.3)
+        for name in ("prefill_tokens_per_second", "batched_decode_tokens_per_second")
+    )
+    cost = CostModel(2.0, "USD", 1e9, 1e8).of({one.name: one for one in speeds})
+    profile = Profile(
+        device="cpu",
+        dtype="float32",
+        threads=1,
+        prompt_tokens=256,
+        decode_tokens=32,
+        batch_size=4,
+        repeats=7,
+        confidence=0.95,
+        size=Size(90, 360, 400, 8),
+        base_size=Size(100, 400, 440, 10),
+        speeds=speeds,
+        energy_reason=None,
+        cost=cost,
+    )
+    documents = {"profile": json.loads(json.dumps(profile.to_json()))}
+    facts = gather(StepSource(evidence(1, (3,)), documents), policy=POLICY)
+    assert facts.cost is not None
+    assert facts.cost.saved_month == cost.savings_per_month
+    assert facts.cost.price_hour == pytest.approx(2.0)
+    assert facts.tradeoff[-1].cost == pytest.approx(100 / 120)
+    rows = {row.name: row for row in facts.profile}
+    assert (rows["resident_bytes"].base, rows["resident_bytes"].ratio) == (400, 0.9)
+    assert rows["prefill_tokens_per_second"].ratio_low == 1.1
+
+
+def test_what_is_not_known_is_listed() -> None:
+    facts = gather(StepSource(evidence(1, (3,)), DOCUMENTS), policy=POLICY)
+    kinds = {(gap.kind, gap.subject, gap.n) for gap in facts.unknowns}
+    assert kinds == {
+        ("small_slices", "sentiment.auc", 3),
+        ("drift", "domain", None),
+        ("rank", "3", 1),
+        ("holdout", "", None),
+    }
+
+
+def test_quorum_and_roles_come_from_the_policy() -> None:
+    around = Surroundings(ask=AskFact(requester="Mika"))
+    facts = gather(StepSource(evidence(1, (3,))), policy=POLICY, surroundings=around)
+    assert (facts.ask.requester, facts.ask.quorum) == ("Mika", 2)
+    assert facts.ask.roles == ("owner", "risk")
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_gathered_facts_render(language: str) -> None:
+    facts = gather(StepSource(evidence(2, (5, 3)), DOCUMENTS), policy=POLICY)
+    assert "support-0001" in render(facts, language)
+
+
+def test_a_step_that_failed_half_way_says_what_is_known() -> None:
+    started = {"line": "support", "change": "support-0001", "step": 1, "attempt": 1}
+    facts = gather(StepSource(started, {"scores": DOCUMENTS["scores"]}), policy=Policy(name="p"))
+    assert facts.passed is None
+    assert facts.kpis == ()
+    assert "support-0001" in render(facts)
+
+
+def test_a_document_of_another_shape_is_refused_without_its_contents() -> None:
+    documents = {"scores": {"layers": [{"index": "the patient said"}]}}
+    with pytest.raises(DataError, match=r"'scores'.*layers\.0\.index") as caught:
+        gather(StepSource(evidence(1, (3,)), documents), policy=POLICY)
+    assert "patient" not in str(caught.value)
+    assert caught.value.__cause__ is None

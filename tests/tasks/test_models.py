@@ -1,0 +1,140 @@
+"""Model folders to S3 and back, on a real S3 server."""
+
+from pathlib import Path
+
+import pytest
+
+from avss.digests import MANIFEST_NAME, folder_digest
+from tasks import models
+from tasks.errors import MissingError, StorageError
+from tasks.models import fetch_file, fetch_model, publish_model
+from tasks.storage import ObjectStore
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("AVSS_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, s3) -> Path:
+    """Not a model that runs: for the way it travels, any files do."""
+    folder = tmp_path / "model"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "config.json").write_text(f'{{"made_for": "{s3.unique}"}}')
+    (folder / "sub" / "model.safetensors").write_bytes(bytes(range(256)))
+    (folder / MANIFEST_NAME).write_text("{}")
+    (folder / ".cache").mkdir()
+    (folder / ".cache" / "x").write_text("hidden")
+    return folder
+
+
+def test_a_published_model_comes_back_whole(s3, folder):
+    published = publish_model(folder, s3.names.work)
+    assert published.digest == folder_digest(folder).digest
+    assert published.uri == f"s3://{s3.names.work}/models/{published.digest}"
+    copy = fetch_model(published.uri)
+    assert folder_digest(copy) == folder_digest(folder)
+    assert (copy / MANIFEST_NAME).read_text() == "{}"
+    assert not (copy / ".cache").exists()
+
+
+def test_publishing_again_moves_nothing(s3, folder):
+    moved = []
+    publish_model(folder, s3.names.work, progress=moved.append)
+    assert sum(moved) > 0
+    moved.clear()
+    publish_model(folder, s3.names.work, progress=moved.append)
+    assert moved == []
+
+
+def test_an_interrupted_upload_goes_on_where_it_was(s3, folder, monkeypatch):
+    upload, tried = ObjectStore.upload_file, []
+
+    def interrupt_second(store, path, key, *, progress=None):
+        tried.append(key)
+        if len(tried) == 2:
+            raise KeyboardInterrupt
+        upload(store, path, key, progress=progress)
+
+    monkeypatch.setattr(ObjectStore, "upload_file", interrupt_second)
+    with pytest.raises(KeyboardInterrupt):
+        publish_model(folder, s3.names.work)
+    published = publish_model(folder, s3.names.work)
+    assert len(tried) == len(set(tried)) + 1  # only the interrupted file was sent again
+    assert folder_digest(fetch_model(published.uri)).digest == published.digest
+
+
+def test_a_cached_model_is_not_fetched_again(s3, folder):
+    uri = publish_model(folder, s3.names.work).uri
+    moved = []
+    first = fetch_model(uri, progress=moved.append)
+    moved.clear()
+    assert fetch_model(uri, progress=moved.append) == first
+    assert moved == []
+
+
+def test_a_damaged_cache_is_fetched_again(s3, folder):
+    uri = publish_model(folder, s3.names.work).uri
+    (fetch_model(uri) / "config.json").write_text("damaged")
+    assert folder_digest(fetch_model(uri)) == folder_digest(folder)
+
+
+def test_a_model_altered_in_s3_is_refused(s3, folder):
+    uri = publish_model(folder, s3.names.work).uri
+    ObjectStore.at(uri).put("config.json", b"altered")
+    with pytest.raises(StorageError, match="was altered"):
+        fetch_model(uri)
+    with pytest.raises(StorageError, match="was altered"):
+        fetch_model(uri)
+
+
+def test_a_file_added_in_s3_is_noticed(s3, folder):
+    uri = publish_model(folder, s3.names.work).uri
+    ObjectStore.at(uri).put("pytorch_model.bin", b"added")
+    with pytest.raises(StorageError, match="was altered"):
+        fetch_model(uri)
+
+
+def test_a_customers_own_prefix_is_fetched_and_follows_changes(s3, folder):
+    store = s3.work().below("their/model")
+    store.upload_folder(folder)
+    first = fetch_model(store.uri())
+    assert fetch_model(store.uri()) == first
+    store.put("config.json", b"{}")
+    second = fetch_model(store.uri())
+    assert (second / "config.json").read_text() == "{}"
+
+
+def test_a_damaged_copy_of_a_customers_model_is_fetched_again(s3, folder):
+    store = s3.work().below("their/model")
+    store.upload_folder(folder)
+    (fetch_model(store.uri()) / "config.json").write_text("damaged")
+    assert folder_digest(fetch_model(store.uri())) == folder_digest(folder)
+
+
+def test_an_empty_prefix_is_said(s3):
+    with pytest.raises(MissingError, match="is empty"):
+        fetch_model(s3.work().uri("nothing"))
+
+
+def test_a_disk_too_small_is_said_before_the_download(s3, folder, monkeypatch):
+    uri = publish_model(folder, s3.names.work).uri
+    usage = models.shutil.disk_usage(folder)
+    monkeypatch.setattr(models.shutil, "disk_usage", lambda _: usage._replace(free=10))
+    with pytest.raises(StorageError, match="GB free"):
+        fetch_model(uri)
+
+
+def test_one_object_keeps_its_name_and_follows_changes(s3):
+    store = s3.data()
+    store.put("day.jsonl", b"one")
+    path = fetch_file(store.uri("day.jsonl"))
+    assert (path.name, path.read_bytes()) == ("day.jsonl", b"one")
+    store.put("day.jsonl", b"two")
+    assert fetch_file(store.uri("day.jsonl")).read_bytes() == b"two"
+
+
+def test_a_missing_object_is_said(s3):
+    with pytest.raises(MissingError, match="does not exist"):
+        fetch_file(s3.data().uri("nothing.jsonl"))
