@@ -1,0 +1,169 @@
+"""Decisions of people, checked at the moment when they are used.
+
+Nothing that is merely typed counts: only a roster key speaks for a person, only within its time,
+only on what was asked, and never for the one who asked.
+"""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from policies.entries import DecisionRecorded
+from policies.errors import DecisionError
+from policies.ledger import CLOCK_TOLERANCE
+from policies.policy_sections import Gate
+from policies.roster import Holder, Roster
+from policies.statements import Decision, Subject, read_decision, sign_decision
+
+__all__ = [
+    "Decision",
+    "Expectation",
+    "Subject",
+    "Tally",
+    "VerifiedDecision",
+    "read_decision",
+    "record_decision",
+    "sign_decision",
+    "tally",
+    "verify_decision",
+]
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What a decision must fit to count, at the moment when it is used."""
+
+    subject: Subject
+    gate: Gate
+    roster: Roster
+    requester: str
+    asked_at: datetime
+    expires: datetime
+    """When the request itself is over."""
+    over: bool = False
+    """Whether the request was settled already."""
+    seen_nonces: Collection[str] = ()
+
+
+@dataclass(frozen=True)
+class VerifiedDecision:
+    """A decision that counts, and whose it is."""
+
+    decision: Decision
+    approver: str
+    roles: tuple[str, ...]
+
+
+def verify_decision(envelope: bytes, expected: Expectation, *, now: datetime) -> VerifiedDecision:
+    """Check one decision against everything that it must fit.
+
+    Raises DecisionError; its `fault` is one of unreadable, unknown_key, bad_signature,
+    wrong_approver, wrong_line, wrong_change, wrong_step, wrong_evidence, wrong_candidate,
+    wrong_policy, wrong_override, revoked_key, expired_key, key_not_yet_valid, wrong_role,
+    line_not_theirs, self_approval, not_fresh, expired, late, used_before.
+    """
+    decision, opened = read_decision(envelope)
+    holder = expected.roster.holder(opened.keyid)
+    if holder is None:
+        raise DecisionError("The key that signed is not in the roster.", "unknown_key")
+    if not opened.signed_by(holder.key.public):
+        raise DecisionError("The signature does not fit the statement.", "bad_signature")
+    _check_subject(decision.subject, expected.subject)
+    _check_person(decision, holder, expected, now)
+    _check_time(decision, expected, now)
+    if decision.nonce in expected.seen_nonces:
+        raise DecisionError("This decision was used before.", "used_before")
+    return VerifiedDecision(decision, holder.person.name, holder.person.roles)
+
+
+def _check_subject(given: Subject, expected: Subject) -> None:
+    for name in Subject.model_fields:
+        if getattr(given, name) != getattr(expected, name):
+            raise DecisionError(
+                f"The decision is about another {name} than the one that was asked about.",
+                f"wrong_{name}",
+            )
+
+
+def _check_person(decision: Decision, holder: Holder, expected: Expectation, now: datetime) -> None:
+    person = holder.person
+    if not person.is_known_as(decision.approver):
+        raise DecisionError("The key belongs to another than the named person.", "wrong_approver")
+    if person.is_known_as(expected.requester):
+        raise DecisionError("Nobody decides on what they asked for themselves.", "self_approval")
+    for moment in (now, decision.time):
+        if fault := holder.key.fault_at(moment):
+            raise DecisionError("The key does not hold at this time.", fault)
+    if not person.decides_on(expected.subject.line):
+        raise DecisionError("This line is not theirs to decide on.", "line_not_theirs")
+    if not set(person.roles) & set(expected.gate.roles):
+        raise DecisionError("Their roles do not decide here.", "wrong_role")
+
+
+def _check_time(decision: Decision, expected: Expectation, now: datetime) -> None:
+    if expected.over or now >= expected.expires:
+        raise DecisionError("The request was over when this came in.", "late")
+    if now >= decision.expires:
+        raise DecisionError("The decision had expired when it came in.", "expired")
+    earliest, latest = expected.asked_at - CLOCK_TOLERANCE, now + CLOCK_TOLERANCE
+    if not earliest <= decision.time <= latest:
+        raise DecisionError("The decision's time is not between the request and now.", "not_fresh")
+
+
+def record_decision(envelope: bytes, expected: Expectation, *, now: datetime) -> DecisionRecorded:
+    """The ledger's body for an answer that came in, whether it counts or not."""
+    step, known = expected.subject.step, hashlib.sha256(envelope).hexdigest()
+    try:
+        read_decision(envelope)
+        text: str | None = envelope.decode("ascii")
+    except (DecisionError, UnicodeDecodeError):
+        text = None
+    body = DecisionRecorded(
+        step=step, envelope_digest=known, envelope=text, valid=False, fault="unreadable"
+    )
+    try:
+        verified = verify_decision(envelope, expected, now=now)
+    except DecisionError as error:
+        return body.model_copy(update={"fault": error.fault})
+    return DecisionRecorded(
+        step=step,
+        envelope_digest=known,
+        envelope=text,
+        valid=True,
+        approver=verified.approver,
+        decision=verified.decision.decision,
+        roles=verified.roles,
+    )
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Where a request stands, and by whom."""
+
+    outcome: Literal["approved", "rejected", "open"]
+    deciders: tuple[str, ...]
+
+
+def tally(decisions: Sequence[DecisionRecorded], gate: Gate) -> Tally:
+    """Count the valid decisions on one request.
+
+    One rejection ends it, whatever was said before and by whom. A person counts once, however
+    often and with however many keys they approve; a withdrawal takes their approval back.
+    """
+    approvals: dict[str, tuple[str, ...]] = {}
+    for one in decisions:
+        if not one.valid or one.approver is None:
+            continue
+        if one.decision == "reject":
+            return Tally("rejected", (one.approver,))
+        if one.decision == "withdraw":
+            approvals.pop(one.approver, None)
+        else:
+            approvals[one.approver] = one.roles
+    enough = len(approvals) >= gate.quorum and all(
+        sum(role in roles for roles in approvals.values()) >= count
+        for role, count in gate.at_least.items()
+    )
+    return Tally("approved" if enough else "open", tuple(approvals))

@@ -1,0 +1,77 @@
+"""A policy in plain sentences: what it requires, for people who do not read YAML."""
+
+from policies.policy import Policy
+from policies.policy_sections import Gate
+from policies.rules import RULES
+
+COURSE_FIELDS = (
+    "format",
+    "name",
+    "limits.attempts_per_step",
+    "selection.score",
+    "selection.shortlist",
+    "selection.probe_tokens",
+    "calibration.max_tokens",
+    "healing.methods",
+    "drift.data.confidence",
+    *(
+        f"approvals.{gate}.{name}"
+        for gate in ("step", "promotion", "override")
+        for name in ("quorum", "roles", "at_least", "expires_hours")
+    ),
+    "approvals.override.rules",
+    "promotion.alias",
+    "ledger.retention_days",
+)
+"""Fields that steer the course of a change and are read by no rule."""
+
+
+def explain(policy: Policy) -> list[str]:
+    """What the policy requires, a sentence each, in the order in which it comes up."""
+    return [
+        f"This is policy {policy.name}, digest {policy.digest}.",
+        *_course(policy),
+        *(sentence for rule in RULES for sentence in rule.explain(policy)),
+        "What could not be measured counts as failed.",
+        *_people(policy),
+        f"Entries of the record cannot be changed or deleted for {policy.ledger.retention_days} "
+        "days.",
+    ]
+
+
+def _course(policy: Policy) -> list[str]:
+    selection, methods = policy.selection, " and ".join(policy.healing.methods)
+    return [
+        f"At each step the {selection.shortlist} layers of lowest {selection.score} are proposed, "
+        f"scored on at most {policy.calibration.max_tokens:,} tokens; each of them is measured on "
+        f"{selection.probe_tokens:,} tokens.",
+        f"The best candidates are built, repaired by {methods} (the best one is kept), and "
+        f"judged; after {policy.limits.attempts_per_step} refused ones no more steps are tried.",
+        "A check of drift raises a false alarm on unchanged data in at most "
+        f"{1 - policy.drift.data.confidence:.0%} of the cases.",
+    ]
+
+
+def _people(policy: Policy) -> list[str]:
+    approvals = policy.approvals
+    override = approvals.override
+    return [
+        f"A step that passes the rules needs {_gate(approvals.step)}.",
+        f"To become {policy.promotion.alias}, the model needs {_gate(approvals.promotion)}; "
+        "before that, it is judged once on data that nothing else has seen.",
+        "Nobody decides on what they asked for themselves, whatever keys and roles they have. "
+        "One rejection ends a request.",
+        "Nobody can override the rules."
+        if override is None
+        else f"A candidate that failed only {', '.join(override.rules)} may still pass: it needs "
+        f"{_gate(override)}, and every report says so.",
+    ]
+
+
+def _gate(gate: Gate) -> str:
+    people = f"{gate.quorum} different people" if gate.quorum > 1 else "one person"
+    least = ", ".join(f"{count} of them {role}" for role, count in gate.at_least.items())
+    return (
+        f"the approval of {people} in the role {' or '.join(gate.roles)}"
+        f"{f' ({least})' if least else ''} within {gate.expires_hours} hours"
+    )

@@ -1,0 +1,103 @@
+"""What a verification says, in plain sentences."""
+
+from collections.abc import Sequence
+
+from policies.approvals import read_decision
+from policies.entries import (
+    DecisionRecorded,
+    Entry,
+    FaultRecorded,
+    JobKeyChanged,
+    RosterChanged,
+    RunResumed,
+)
+from policies.lifecycle.state import ChangeState, Request
+from policies.rejudging import Rejudge
+from policies.schema import Step, rfc3339
+
+
+def checked(entries: int, files: int, judge: Rejudge) -> tuple[str, ...]:
+    """What was checked and held."""
+    return (
+        f"All {files} files are those that the signed manifest names; none is missing or added.",
+        f"All {entries} entries of the record are there, in order, each signed by the job's key "
+        "and chained to the one before.",
+        "The pack's checkpoint fits this record.",
+        f"All {len(judge.documents)} documents that change {judge.change} rests on are the "
+        "recorded ones.",
+        f"Every one of its {judge.verdicts} verdicts follows again from the measurements "
+        "and the policy.",
+        f"Each of its {judge.decisions} recorded decisions was checked again: signature, roster, "
+        "role, time, subject and policy.",
+        "Every entry of the change is what its policy let follow, from opening to the last.",
+    )
+
+
+def notices(change: ChangeState, entries: Sequence[Entry]) -> tuple[str, ...]:
+    """What is lawful and yet worth a look."""
+    requests: list[tuple[Step, Request | None]] = [
+        *((step.number, step.request) for step in change.steps),
+        ("promotion", change.promotion),
+    ]
+    return (
+        *(
+            sentence
+            for number, request in requests
+            if request is not None and request.asked.override
+            for sentence in _override(number, request)
+        ),
+        *(sentence for entry in entries if (sentence := _notice(entry, change))),
+    )
+
+
+def _override(step: Step, request: Request) -> list[str]:
+    how = type(request.settled).__name__ if request.settled else "open"
+    reasons = [
+        f"{one.approver}: {read_decision(one.envelope.encode())[0].reason}"
+        for one in request.decisions
+        if one.valid and one.envelope
+    ]
+    said = "; ".join(reasons) or "nobody answered"
+    return [f"OVERRIDE asked for at step {step}: the rules had refused it ({how}). {said}."]
+
+
+def _notice(entry: Entry, change: ChangeState) -> str | None:
+    body = entry.body
+    if isinstance(body, JobKeyChanged):
+        return f"Entry {entry.sequence}: the job's key was replaced ({body.reason})."
+    if entry.change != change.id:
+        return None
+    match body:
+        case RosterChanged():
+            return f"Entry {entry.sequence}: the roster of approvers was replaced by {body.roster}."
+        case FaultRecorded():
+            return f"Entry {entry.sequence}: {body.error} in {body.stage}."
+        case RunResumed():
+            return f"Entry {entry.sequence}: a run went on at {body.at}, {rfc3339(entry.time)}."
+        case DecisionRecorded(valid=False):
+            return f"Entry {entry.sequence}: an answer did not count ({body.fault})."
+        case _:
+            return None
+
+
+def not_established(change: ChangeState, *, pinned: bool, kept: bool) -> tuple[str, ...]:
+    """What the pack alone cannot show."""
+    sentences = (
+        []
+        if pinned
+        else [
+            "Whose key signed: the pack brings its own. Compare its fingerprint with one that you "
+            "have from elsewhere, and give it."
+        ]
+    )
+    if not kept:
+        sentences.append(
+            "That nothing was cut off after the last entry, or rewritten with the right key: for "
+            "that, give a checkpoint that you kept or that was published."
+        )
+    return (
+        *sentences,
+        f"That the roster {change.roster} names the right people: compare it with your own.",
+        "That the measurements are true: only that the verdicts follow from them.",
+        "Other changes of the line: only their order and signatures were checked.",
+    )

@@ -1,0 +1,76 @@
+"""Fold the record: one entry after the other, refusing what cannot follow.
+
+Here only the order of a change's life is kept; `check_lawful` adds what its policy demands.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from policies.entries import Body, ChangeClosed, ChangeOpened, Entry, JobKeyChanged
+from policies.errors import UnlawfulTransitionError
+from policies.lifecycle.handlers import HANDLERS
+from policies.lifecycle.handling import need
+from policies.lifecycle.state import ChangeState, ClosedChange, State
+
+
+def fold(entries: Iterable[Entry]) -> State:
+    """The state after these entries, from the line's first.
+
+    Raises UnlawfulTransitionError naming the first entry that may not stand where it stands.
+    """
+    state = State()
+    for entry in entries:
+        state = advance(state, entry)
+    return state
+
+
+def advance(state: State, entry: Entry) -> State:
+    """The state after one more entry. Raises UnlawfulTransitionError where it may not follow."""
+    if entry.sequence != state.length:
+        raise UnlawfulTransitionError(f"expected entry {state.length} here.", entry.sequence)
+    need(entry, state.line in (None, entry.line), "it belongs to another line.")
+    need(entry, state.time is None or entry.time >= state.time, "it is older than the one before.")
+    after = replace(state, line=entry.line, length=state.length + 1, time=entry.time)
+    body = entry.body
+    if isinstance(body, ChangeOpened):
+        return replace(after, change=_opened(state, entry, body))
+    if isinstance(body, JobKeyChanged):
+        need(entry, entry.change == (state.change.id if state.change else None), _OTHER_CHANGE)
+        return after
+    change = _open_change(state, entry)
+    if isinstance(body, ChangeClosed):
+        _check_close(change, entry, body)
+        over = ClosedChange(change, body.outcome, body.reason, entry.time)
+        return replace(after, change=None, closed=(*state.closed, over))
+    return replace(after, change=_applied(change, entry, body))
+
+
+_OTHER_CHANGE = "it belongs to a change that is not open."
+
+
+def _opened(state: State, entry: Entry, body: ChangeOpened) -> ChangeState:
+    need(entry, state.change is None, "a change is opened while another one is open.")
+    expected = f"{entry.line}-{state.changes + 1:04d}"
+    need(entry, entry.change == expected, f"the change should be called {expected}.")
+    return ChangeState(id=expected, opened=body, opened_at=entry.time, roster=body.roster)
+
+
+def _open_change(state: State, entry: Entry) -> ChangeState:
+    change = state.change
+    if change is None:
+        raise UnlawfulTransitionError("no change is open.", entry.sequence)
+    need(entry, entry.change == change.id, _OTHER_CHANGE)
+    return change
+
+
+def _check_close(change: ChangeState, entry: Entry, body: ChangeClosed) -> None:
+    promoted = change.promoted is not None
+    need(
+        entry,
+        (body.outcome == "promoted") == promoted,
+        "the outcome is not what happened to the model.",
+    )
+
+
+def _applied(change: ChangeState, entry: Entry, body: Body) -> ChangeState:
+    return HANDLERS[type(body)](change, entry, body)

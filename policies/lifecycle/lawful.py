@@ -1,0 +1,122 @@
+"""Whether an entry may follow under the change's policy: it must be the next action, done."""
+
+from policies.entries import (
+    BaseMeasured,
+    Body,
+    CandidateBuilt,
+    CandidateJudged,
+    CandidateMeasured,
+    ChangeClosed,
+    DataValidated,
+    DecisionRecorded,
+    DecisionRequested,
+    DriftChecked,
+    Entry,
+    FaultRecorded,
+    HoldoutConfirmed,
+    JobKeyChanged,
+    LayersRanked,
+    ModelPromoted,
+    ModelRegistered,
+    RosterChanged,
+    RunResumed,
+    Settled,
+    ShortlistProbed,
+    SnapshotPinned,
+    StepsEnded,
+)
+from policies.errors import UnlawfulTransitionError
+from policies.lifecycle.actions import (
+    Action,
+    BuildCandidate,
+    CheckDataDrift,
+    CloseChange,
+    CollectDecisions,
+    ConfirmHoldout,
+    EndSteps,
+    JudgeCandidate,
+    MeasureBase,
+    MeasureCandidate,
+    PinSnapshot,
+    ProbeShortlist,
+    PromoteModel,
+    RankLayers,
+    RegisterModel,
+    RequestDecision,
+    ValidateData,
+)
+from policies.lifecycle.planning import next_action, removable
+from policies.lifecycle.requests import request_decision, settle
+from policies.lifecycle.state import ChangeState, State
+from policies.policy import Policy
+
+_ALWAYS = (RunResumed, FaultRecorded, RosterChanged, JobKeyChanged)
+_PLAIN: dict[type, type[Body]] = {
+    PinSnapshot: SnapshotPinned,
+    ValidateData: DataValidated,
+    CheckDataDrift: DriftChecked,
+    MeasureBase: BaseMeasured,
+    ConfirmHoldout: HoldoutConfirmed,
+    RegisterModel: ModelRegistered,
+}
+
+
+def check_lawful(state: State, entry: Entry, policy: Policy) -> None:
+    """Raise UnlawfulTransitionError unless the entry is what the policy's next action leaves.
+
+    `state` is the one before the entry, with a change open. Faults, resumed runs, changes of
+    roster or key, answers that do not count, and aborting are lawful at any time.
+    """
+    body, change = entry.body, state.change
+    if change is None or isinstance(body, _ALWAYS):
+        return
+    if isinstance(body, ChangeClosed) and body.outcome == "aborted":
+        return
+    if isinstance(body, DecisionRecorded) and not body.valid:
+        return
+    action = next_action(state, policy)
+    if action is None or not _answers(action, change, entry, policy):
+        due = type(action).__name__
+        raise UnlawfulTransitionError(
+            f"{entry.type} is not what the policy lets follow (due was {due}).", entry.sequence
+        )
+
+
+def _answers(action: Action, change: ChangeState, entry: Entry, policy: Policy) -> bool:
+    body = entry.body
+    plain = _PLAIN.get(type(action))
+    if plain is not None:
+        return isinstance(body, plain)
+    match action, body:
+        case RankLayers(), LayersRanked():
+            free = removable(change, policy)
+            short = len(body.shortlist) <= policy.selection.shortlist
+            return body.step == action.step and short and set(body.shortlist) <= free
+        case ProbeShortlist(), ShortlistProbed():
+            return body.step == action.step
+        case BuildCandidate(), CandidateBuilt():
+            return (body.step, body.attempt, body.layer) == (
+                action.step,
+                action.attempt,
+                action.layer,
+            )
+        case MeasureCandidate(), CandidateMeasured():
+            return (body.step, body.attempt) == (action.step, action.attempt)
+        case JudgeCandidate(), CandidateJudged():
+            return (body.step, body.attempt) == (action.step, action.attempt)
+        case RequestDecision(), DecisionRequested():
+            return body == request_decision(change, action, policy, entry.time)
+        case CollectDecisions(), DecisionRecorded():
+            return body.step == action.step
+        case CollectDecisions(), Settled():
+            return body == settle(change, action.step, policy, entry.time)
+        case EndSteps(), StepsEnded():
+            return body.reason == action.reason
+        case PromoteModel(), ModelPromoted():
+            settled = change.promotion.settled if change.promotion else None
+            deciders = settled.deciders if settled else ()
+            return body.alias == policy.promotion.alias and body.deciders == deciders
+        case CloseChange(), ChangeClosed():
+            return body.outcome == action.outcome
+        case _:
+            return False

@@ -1,0 +1,191 @@
+"""Where a line stands, as its record says: folded from entries, never stored."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from policies.entries import (
+    BaseMeasured,
+    CandidateBuilt,
+    CandidateJudged,
+    CandidateMeasured,
+    ChangeOpened,
+    DataValidated,
+    DecisionRecorded,
+    DecisionRequested,
+    DriftChecked,
+    HoldoutConfirmed,
+    LayersRanked,
+    ModelPromoted,
+    ModelRegistered,
+    Outcome,
+    Settled,
+    ShortlistProbed,
+    SnapshotPinned,
+    StepApproved,
+    StepsEnded,
+)
+from policies.schema import Step
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One candidate of a step. Its layers are the parent's without the one removed."""
+
+    built: CandidateBuilt
+    kept: tuple[int, ...]
+    measured: CandidateMeasured | None = None
+    judged: CandidateJudged | None = None
+
+    @property
+    def failed_rules(self) -> frozenset[str]:
+        """Names of the rules that the candidate failed; empty before it is judged."""
+        verdicts = self.judged.verdicts if self.judged else ()
+        return frozenset(verdict.rule for verdict in verdicts if not verdict.passed)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What people were asked, what they answered, and how it ended."""
+
+    asked: DecisionRequested
+    asked_at: datetime
+    decisions: tuple[DecisionRecorded, ...] = ()
+    settled: Settled | None = None
+
+
+@dataclass(frozen=True)
+class StepState:
+    """One step: from ranking to a decision."""
+
+    number: int
+    parent: str
+    """Digest of the model that this step starts from."""
+    parent_kept: tuple[int, ...]
+    ranked: LayersRanked | None = None
+    probed: ShortlistProbed | None = None
+    attempts: tuple[Attempt, ...] = ()
+    request: Request | None = None
+
+    @property
+    def chosen(self) -> Attempt | None:
+        """The attempt that people were asked about."""
+        if self.request is None:
+            return None
+        wanted = self.request.asked.candidate
+        return next((one for one in self.attempts if one.built.model == wanted), None)
+
+    @property
+    def approved(self) -> bool:
+        """Whether people let this step pass."""
+        return self.request is not None and isinstance(self.request.settled, StepApproved)
+
+
+@dataclass(frozen=True)
+class ChangeState:
+    """One change, open or just closed."""
+
+    id: str
+    opened: ChangeOpened
+    opened_at: datetime
+    roster: str
+    """Digest of the roster in force now."""
+    snapshot: SnapshotPinned | None = None
+    data: DataValidated | None = None
+    drift: DriftChecked | None = None
+    base: BaseMeasured | None = None
+    steps: tuple[StepState, ...] = ()
+    ended: StepsEnded | None = None
+    holdout: HoldoutConfirmed | None = None
+    registered: ModelRegistered | None = None
+    promotion: Request | None = None
+    promoted: ModelPromoted | None = None
+    faults: int = 0
+    resumes: int = 0
+
+    @property
+    def line(self) -> str:
+        """The line's name, which the change's id begins with."""
+        return self.id.rpartition("-")[0]
+
+    @property
+    def approved_steps(self) -> tuple[StepState, ...]:
+        """Steps that people let pass, in order."""
+        return tuple(step for step in self.steps if step.approved)
+
+    @property
+    def model(self) -> str:
+        """Digest of the current model: the last approved candidate's, or the base's."""
+        approved = self.approved_steps
+        chosen = approved[-1].chosen if approved else None
+        return chosen.built.model if chosen else self.opened.base_model
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Original numbers of the current model's layers."""
+        approved = self.approved_steps
+        chosen = approved[-1].chosen if approved else None
+        return chosen.kept if chosen else self.opened.kept_layers
+
+    @property
+    def original_layers(self) -> int:
+        """Layers of the original model."""
+        return self.opened.original_layers
+
+    def step(self, number: int) -> StepState | None:
+        """The step of this number, from 1."""
+        return self.steps[number - 1] if 1 <= number <= len(self.steps) else None
+
+    def request(self, step: Step) -> Request | None:
+        """What people were asked on a step, or on the promotion."""
+        if step == "promotion":
+            return self.promotion
+        found = self.step(step)
+        return found.request if found else None
+
+    @property
+    def valid_decisions(self) -> tuple[DecisionRecorded, ...]:
+        """All decisions of the change that counted."""
+        requests = [*(step.request for step in self.steps), self.promotion]
+        return tuple(
+            decision
+            for request in requests
+            if request
+            for decision in request.decisions
+            if decision.valid
+        )
+
+
+@dataclass(frozen=True)
+class ClosedChange:
+    """What is left of a change that is over."""
+
+    change: ChangeState
+    outcome: Outcome
+    reason: str
+    closed_at: datetime
+
+
+@dataclass(frozen=True)
+class State:
+    """A line: its open change, and those that are over."""
+
+    line: str | None = None
+    length: int = 0
+    time: datetime | None = None
+    change: ChangeState | None = None
+    closed: tuple[ClosedChange, ...] = ()
+
+    @property
+    def changes(self) -> int:
+        """How many changes were ever opened."""
+        return len(self.closed) + (self.change is not None)
+
+    @property
+    def promoted(self) -> ClosedChange | None:
+        """The change whose model is in use."""
+        return next((one for one in reversed(self.closed) if one.change.promoted), None)
+
+    def find(self, change: str) -> ChangeState | None:
+        """A change by its id, open or over."""
+        known = (*(one.change for one in self.closed), *([self.change] if self.change else ()))
+        return next((one for one in known if one.id == change), None)

@@ -1,0 +1,243 @@
+"""The sections of a policy file; `Policy` in `policy.py` puts them together."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from policies.schema import Frozen, Name, Ordinal
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Retention = Annotated[float, Field(gt=0, le=1)]
+Distance = Annotated[float, Field(gt=0)]
+
+
+class Limits(Frozen):
+    """How much of the model may go, and how fast."""
+
+    max_layers_removed: Ordinal | None = None
+    """Layers of the original model that may be missing in all, over all changes of the line."""
+    max_share_removed: Share | None = 0.25
+    """The same as a share of the original model's layers."""
+    layers_per_step: Ordinal = 1
+    """Layers that one step may remove."""
+    protected_layers: tuple[int, ...] = (0, -1)
+    """Layers that are never removed, numbered as in the original model; -1 is the last."""
+    attempts_per_step: Ordinal = 3
+    """Candidates that a step may try before it gives up."""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.max_layers_removed is None and self.max_share_removed is None:
+            raise ValueError("give max_layers_removed, max_share_removed or both")
+        return self
+
+    def layers_allowed(self, original_layers: int) -> int:
+        """How many of the original layers may be missing at most."""
+        share = self.max_share_removed
+        by_share = original_layers if share is None else int(share * original_layers + 1e-9)
+        return min(by_share, self.max_layers_removed or original_layers, original_layers - 1)
+
+    def protected(self, original_layers: int) -> frozenset[int]:
+        """The protected layers by their original numbers; numbers beyond the model are dropped."""
+        layers = {
+            layer + original_layers if layer < 0 else layer for layer in self.protected_layers
+        }
+        return frozenset(layers & set(range(original_layers)))
+
+
+class Selection(Frozen):
+    """How the next layer is looked for."""
+
+    score: Literal["avss", "block_influence", "fusion"] = "avss"
+    """The score that proposes: lowest first."""
+    shortlist: Ordinal = 5
+    """Layers that are proposed and then measured."""
+    probe_tokens: Ordinal = 8192
+    """Tokens of calibration text that each of them is measured on."""
+
+
+class Calibration(Frozen):
+    """The text that layers are scored on."""
+
+    min_records: Ordinal = 100
+    """Records below which a score means nothing."""
+    max_tokens: Ordinal = 200_000
+    """Tokens at which scoring stops."""
+    min_rank_stability: Annotated[float, Field(ge=-1, le=1)] | None = 0.6
+    """Kendall's tau between the rankings of two halves of the records; null: not required."""
+
+
+class Healing(Frozen):
+    """How a cut model may be repaired; every method is measured and the best one kept."""
+
+    methods: tuple[Literal["none", "closed_form", "distilled"], ...] = ("none", "closed_form")
+    """Methods to try."""
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.methods or len(set(self.methods)) != len(self.methods):
+            raise ValueError("name each method once, and at least one (none, closed_form)")
+        return self
+
+
+class DataContract(Frozen):
+    """What the business data must be."""
+
+    suite: Name = "text"
+    """The data contract: a shipped suite's name, or a file's path."""
+    min_records: Ordinal = 300
+    """Records below which a snapshot is refused."""
+
+
+class DataDriftLimits(Frozen):
+    """From which distance on a shift of the data matters; see `docs/method.md` for the measures."""
+
+    text_length: Distance = 0.25
+    """Wasserstein distance of text lengths, in standard deviations."""
+    unknown_words: Distance = 0.3
+    """The same of the share of words that the reference lacks."""
+    script: Share = 0.1
+    """Jensen-Shannon distance of scripts."""
+    label: Share = 0.1
+    """Jensen-Shannon distance of labels."""
+    segment: Share = 0.1
+    """Jensen-Shannon distance of segments."""
+    share_change: Share = 0.1
+    """Change of the share of any one label or segment."""
+    domain: Annotated[float, Field(gt=0.5, lt=1)] = 0.6
+    """AUC of a classifier that tells the two sets apart."""
+    relabelled: Share = 0.02
+    """Share of the texts in both sets that changed their label."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """That a check of unchanged data raises no alarm at all."""
+    on_alarm: Literal["refuse", "tell"] = "refuse"
+    """What drift means: it ends the change, or it is put before the approvers."""
+    unsure: Literal["refuse", "tell"] = "refuse"
+    """The same of a check that cannot tell, for instance because records are too few."""
+
+
+class ScoreDriftLimits(Frozen):
+    """From which distance on a ranking is another one than in the step before."""
+
+    rank_change: Annotated[float, Field(gt=0, le=2)] = 0.5
+    """1 - Spearman's correlation of the layers' scores."""
+    lowest_change: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Share of the lowest layers that is not among them any more."""
+
+
+class OutputDriftLimits(Frozen):
+    """How far answers may move from the base's; null: not limited."""
+
+    label_flip_rate: Retention | None = 0.25
+    """Share of examples whose label changed."""
+    label_kl: Distance | None = None
+    """Kullback-Leibler divergence of the labels' probabilities, in nats."""
+    next_token_flip_rate: Retention | None = None
+    """Share of tokens whose likeliest successor changed."""
+    next_token_kl: Distance | None = 1.0
+    """Kullback-Leibler divergence of the next token's distribution, in nats."""
+    generation_change: Retention | None = None
+    """Share of a generated text that changed."""
+
+
+class Drift(Frozen):
+    """Limits of what may move between changes, between steps, and from the base."""
+
+    data: DataDriftLimits = DataDriftLimits()
+    scores: ScoreDriftLimits = ScoreDriftLimits()
+    outputs: OutputDriftLimits = OutputDriftLimits()
+
+
+class SliceGate(Frozen):
+    """What the worst slice must keep."""
+
+    min_retention: Retention = 0.8
+    """Lower confidence limit of the worst slice's retention."""
+    min_support: Ordinal = 30
+    """Examples below which a slice is not judged."""
+
+
+class KpiGate(Frozen):
+    """What one KPI must keep against the change's base."""
+
+    min_retention: Retention = 0.95
+    """Lower confidence limit of the retention, on all examples."""
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    """One-sided confidence of that limit."""
+    worst_slice: SliceGate | None = SliceGate()
+    """The same for the worst slice, where the KPI has slices; null: not required."""
+    max_drop_per_step: Share | None = 0.05
+    """How far retention may fall from one approved step to the next; null: not limited."""
+    report_only: bool = False
+    """Measured and shown, but not judged."""
+
+
+class Cost(Frozen):
+    """What a change must save to be worth its risk."""
+
+    min_saved_parameters: Annotated[float, Field(ge=0, lt=1)] = 0.001
+    """Share of the base's parameters saved for each layer removed."""
+    min_saved_money: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of the base's cost a month saved in all; null: not required."""
+
+
+class Latency(Frozen):
+    """How slow the candidate may be: upper confidence limits of ratios to the base."""
+
+    max_prefill_ratio: Distance | None = 1.1
+    """Seconds to read a prompt, candidate / base; null: not required."""
+    max_decode_ratio: Distance | None = 1.1
+    """Seconds to write a token, candidate / base; null: not required."""
+
+
+class Gate(Frozen):
+    """Who decides. The requester never does, whatever their role."""
+
+    quorum: Ordinal = 1
+    """Different people who must approve; one rejection ends it."""
+    roles: tuple[Name, ...] = ("approver",)
+    """Roles of the roster whose people may decide."""
+    at_least: dict[Name, Ordinal] = Field(default_factory=dict)
+    """Of the approvals, how many must come from a role: {risk: 1}."""
+    expires_hours: Annotated[int, Field(ge=1, le=24 * 366)] = 168
+    """Hours until an unanswered request is over."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.roles:
+            raise ValueError("name at least one role")
+        if unknown := sorted(set(self.at_least) - set(self.roles)):
+            raise ValueError(f"at_least names {unknown[0]}, which is not among roles")
+        if any(count > self.quorum for count in self.at_least.values()):
+            raise ValueError("at_least asks for more approvals than the quorum")
+        return self
+
+
+class OverrideGate(Gate):
+    """Which failed rules people may override, and who."""
+
+    rules: tuple[Name, ...]
+    """Names of the rules; a candidate that failed any other rule is never put before people."""
+
+
+class Approvals(Frozen):
+    """The decisions that a change needs."""
+
+    step: Gate = Gate()
+    promotion: Gate = Gate()
+    override: OverrideGate | None = None
+    """Who may let a candidate pass that the rules refused; null: nobody."""
+
+
+class Promotion(Frozen):
+    """What becomes of the model in the end."""
+
+    alias: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")] = "champion"
+    """The registry's name for the version in use."""
+
+
+class Retain(Frozen):
+    """How long records are kept."""
+
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] = 3650
+    """Days that the store must refuse to change or delete an entry."""

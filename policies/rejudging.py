@@ -1,0 +1,145 @@
+"""Judging again: every decision, verdict and state of a change, from its documents alone."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from policies.approvals import record_decision
+from policies.canonical import digest
+from policies.entries import (
+    CandidateJudged,
+    ChangeOpened,
+    DecisionRecorded,
+    Entry,
+    HoldoutConfirmed,
+)
+from policies.errors import LawError, PolicyError, VerificationError
+from policies.evidence import StepEvidence
+from policies.lifecycle.advance import advance
+from policies.lifecycle.evidencing import make_evidence
+from policies.lifecycle.lawful import check_lawful
+from policies.lifecycle.requests import expectation
+from policies.lifecycle.state import ChangeState, State
+from policies.pack import evidence_path, parse_evidence
+from policies.policy import Policy, parse_policy
+from policies.roster import Roster, parse_roster
+from policies.schema import Step
+
+T = TypeVar("T")
+
+
+@dataclass
+class Rejudge:
+    """Walks the record; what belongs to `change` is judged again from the pack's documents."""
+
+    change: str
+    files: Mapping[str, bytes]
+    state: State = field(default_factory=State)
+    policy: Policy | None = None
+    verdicts: int = 0
+    decisions: int = 0
+    documents: set[str] = field(default_factory=set)
+
+    def follow(self, entry: Entry) -> None:
+        """Check one more entry. Raises VerificationError naming it."""
+        after = advance(self.state, entry)
+        if entry.change == self.change:
+            self._check(entry)
+        self.state = after
+
+    def _check(self, entry: Entry) -> None:
+        body = entry.body
+        for name in body.documents:
+            self._document(entry, name)
+        if isinstance(body, ChangeOpened):
+            self.policy = self._read(entry, body.policy, "policy", parse_policy)
+            self._read(entry, body.roster, "roster", parse_roster)
+            return
+        change, policy = self.state.change, self.policy
+        if change is None or change.id != self.change or policy is None:
+            return
+        try:
+            check_lawful(self.state, entry, policy)
+        except PolicyError as error:
+            raise VerificationError(str(error), entry.sequence) from None
+        if isinstance(body, CandidateJudged):
+            attempt = change.steps[-1].attempts[-1]
+            measured = attempt.measured.measurements if attempt.measured else ""
+            self._check_evidence(entry, body, change, policy, measured)
+        elif isinstance(body, HoldoutConfirmed):
+            self._check_evidence(entry, body, change, policy, body.measurements)
+        elif isinstance(body, DecisionRecorded):
+            self._check_decision(entry, body, change, policy)
+
+    def _check_evidence(
+        self,
+        entry: Entry,
+        body: CandidateJudged | HoldoutConfirmed,
+        change: ChangeState,
+        policy: Policy,
+        measured: str,
+    ) -> None:
+        given = self._read(entry, body.evidence, "evidence", parse_evidence)
+        for name in given.documents.values():
+            self._document(entry, name)
+        split = "holdout" if isinstance(body, HoldoutConfirmed) else "validation"
+        facts = given.measurements
+        if digest(facts) != measured or facts.split != split:
+            raise VerificationError("the evidence rests on other measurements.", entry.sequence)
+        step: Step = "promotion" if isinstance(body, HoldoutConfirmed) else body.step
+        try:
+            again = make_evidence(change, step, facts, given.documents, policy)
+        except LawError as error:
+            raise VerificationError(str(error), entry.sequence) from None
+        if again.verdicts != body.verdicts or again.passed != body.passed:
+            raise VerificationError(
+                "its verdicts are not what the policy says of the measurements.", entry.sequence
+            )
+        _same_evidence(entry, given, again)
+        self.verdicts += len(again.verdicts)
+
+    def _check_decision(
+        self, entry: Entry, body: DecisionRecorded, change: ChangeState, policy: Policy
+    ) -> None:
+        self.decisions += 1
+        if body.envelope is None:
+            return
+        roster: Roster = self._read(entry, change.roster, "roster", parse_roster)
+        fits = expectation(change, body.step, policy, roster)
+        again = record_decision(body.envelope.encode("utf-8"), fits, now=entry.time)
+        if again != body:
+            found = again.fault or "valid"
+            raise VerificationError(
+                f"the decision is recorded as {body.fault or 'valid'}, "
+                f"but checking it again finds: {found}.",
+                entry.sequence,
+            )
+
+    def _document(self, entry: Entry, name: str) -> bytes:
+        content = self.files.get(evidence_path(name))
+        if content is None:
+            raise VerificationError(f"document {name} is not in the pack.", entry.sequence)
+        if name not in self.documents and digest(content) != name:
+            raise VerificationError(
+                f"document {name} is not the one that was recorded.", entry.sequence
+            )
+        self.documents.add(name)
+        return content
+
+    def _read(self, entry: Entry, name: str, what: str, parse: Callable[[bytes], T]) -> T:
+        try:
+            return parse(self._document(entry, name))
+        except (PolicyError, ValidationError, ValueError):
+            raise VerificationError(
+                f"document {name} is not a {what} of a known form.", entry.sequence
+            ) from None
+
+
+def _same_evidence(entry: Entry, given: StepEvidence, again: StepEvidence) -> None:
+    for name in StepEvidence.model_fields:
+        if getattr(given, name) != getattr(again, name):
+            raise VerificationError(
+                f"the evidence says otherwise than the record about {name}.", entry.sequence
+            )
