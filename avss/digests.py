@@ -1,0 +1,65 @@
+"""One digest for a model folder: the name that a model goes by everywhere."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import rfc8785
+
+from avss.errors import InputError
+
+MANIFEST_NAME = "avss_manifest.json"
+
+
+@dataclass(frozen=True)
+class FolderDigest:
+    """`files` maps relative POSIX paths to SHA-256 (hex); `digest` covers them all."""
+
+    files: Mapping[str, str]
+    digest: str
+
+
+def folder_digest(folder: str | Path) -> FolderDigest:
+    """Digest of a model folder: SHA-256 over the canonical JSON (RFC 8785) of path -> SHA-256.
+
+    The manifest is left out, since it names this digest's parts; so are hidden files and folders
+    (`.git`, download caches), which no model is loaded from. Raises InputError where there is no
+    such folder, or no file in it.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f"{root} is not a folder: expected a model folder.")
+    files = {
+        path.relative_to(root).as_posix(): file_digest(path)
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and _counts(path.relative_to(root))
+    }
+    if not files:
+        raise InputError(f"{root} holds no files: expected a model folder.")
+    return FolderDigest(files, digest_of_files(files))
+
+
+def source_digest(source: str | Path) -> FolderDigest | None:
+    """Digest of a model folder, or of a single file as a folder of one; None for a hub id."""
+    path = Path(source)
+    if path.is_file():
+        files = {path.name: file_digest(path)}
+        return FolderDigest(files, digest_of_files(files))
+    return folder_digest(path) if path.is_dir() else None
+
+
+def digest_of_files(files: Mapping[str, str]) -> str:
+    """SHA-256 (hex) over the canonical JSON of relative path -> SHA-256 (hex)."""
+    return hashlib.sha256(rfc8785.dumps(dict(files))).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 (hex) of one file, read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _counts(relative: Path) -> bool:
+    hidden = any(part.startswith(".") for part in relative.parts)
+    return not hidden and relative.as_posix() != MANIFEST_NAME

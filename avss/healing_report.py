@@ -1,0 +1,52 @@
+"""What a healing did, as plain data for evidence."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Method = Literal["none", "closed_form", "distilled"]
+
+
+@dataclass(frozen=True)
+class LayerFit:
+    """The regression at one layer, numbered as in the original.
+
+    Errors are the share of the target's weighted power that is missed on held-out text, before and
+    after; `ridge` is None where no strength was better than leaving the weights alone.
+    """
+
+    layer: int
+    ridge: float | None
+    error_before: float
+    error_after: float
+
+
+@dataclass(frozen=True)
+class SkippedLayer:
+    """A layer that could not be healed, and why."""
+
+    layer: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class HealingReport:
+    """A healing against none. Losses are mean nats a token on the held-out text.
+
+    `method` is what was kept: "none" if nothing beat the model as it was cut. `tokens` were learned
+    from, repeats included; `curve` holds (tokens, loss) along a distillation.
+    """
+
+    method: Method
+    loss_before: float
+    loss_after: float
+    loss_of_base: float
+    tokens: int
+    held_out_tokens: int
+    fits: tuple[LayerFit, ...] = ()
+    curve: tuple[tuple[int, float], ...] = ()
+    skipped: tuple[SkippedLayer, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, in the order of the fields."""
+        return asdict(self)

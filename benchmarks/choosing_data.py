@@ -1,0 +1,115 @@
+"""What the benchmark of choosing and healing learns from, and what it is measured on."""
+
+import json
+import random
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from avss.batching import tokenize
+from avss.kpi_file import KpiSuite, load_kpis
+from deployments.reviews import read_reviews
+
+REVIEW_KPIS = load_kpis(
+    {
+        "kpis": [
+            {"name": "text", "kind": "perplexity", "text": "{text}"},
+            {
+                "name": "sentiment",
+                "kind": "classification",
+                "prompt": "Review: {text}\nThe sentiment of this review is",
+                "labels": {"positive": " positive", "negative": " negative"},
+                "target": "label",
+                "metrics": ["auc"],
+            },
+        ]
+    }
+)
+QUESTION_KPIS = load_kpis(
+    {
+        "kpis": [
+            {
+                "name": "question",
+                "kind": "multiple_choice",
+                "prompt": "Question: {question}\nAnswer:",
+                "choices_field": "choices",
+                "target": "right",
+                "metrics": ["accuracy_normalized"],
+            },
+            {"name": "answer", "kind": "perplexity", "text": "{answer}"},
+        ]
+    }
+)
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Records with the suite that is measured on them."""
+
+    name: str
+    suite: KpiSuite
+    records: list[Record]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Token sequences to fit, judge and probe on, texts to score, records to measure; all disjoint.
+
+    None of the text to learn from is about questions and answers: what happens there is forgetting.
+    """
+
+    fit: list[list[int]]
+    held_out: list[list[int]]
+    probe: list[list[int]]
+    train: list[list[int]]
+    scored: list[str]
+    measured: tuple[Measured, ...]
+
+
+def load_data(
+    reviews: Path, questions: Path, tokenizer: Any, scratch: Path, *, limit: int | None
+) -> Data:
+    """Shuffle the reviews (seed 0): 379 to measure, 60 held out, 40 to probe, the rest to fit."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    records = [asdict(review) for review in read_reviews(reviews, scratch)]
+    random.Random(0).shuffle(records)  # noqa: S311 - an order, not a secret
+    records = list({record["text"]: record for record in records}.values())
+    texts = [record["text"] for record in records]
+    tokens = tokenize(tokenizer, texts, max_length=512)
+    first = 379
+    return Data(
+        fit=tokens[first + 100 : first + 220],
+        held_out=tokens[first : first + 60],
+        probe=tokens[first + 60 : first + 100],
+        train=tokens[first + 100 :],
+        scored=texts[first + 60 : first + 100],
+        measured=(
+            Measured("reviews", REVIEW_KPIS, records[:first][:limit]),
+            Measured("questions", QUESTION_KPIS, _questions(questions)[:limit]),
+        ),
+    )
+
+
+def _questions(wheel: Path) -> list[Record]:
+    """Every question with its answer and three answers to others, in an order drawn (seed 0)."""
+    with zipfile.ZipFile(wheel) as archive:
+        lines = archive.read("zaragoza_construction_faq/data/faq-en.jsonl").decode().splitlines()
+    rows = [json.loads(line) for line in lines]
+    draw = random.Random(0)  # noqa: S311
+    return [_with_choices(row, rows, draw) for row in rows]
+
+
+def _with_choices(row: Record, rows: Sequence[Record], draw: random.Random) -> Record:
+    others = [other["a"] for other in rows if other["a"] != row["a"]]
+    choices = [row["a"], *draw.sample(others, 3)]
+    draw.shuffle(choices)
+    return {
+        "question": row["q"],
+        "answer": row["a"],
+        "choices": [f" {choice}" for choice in choices],
+        "right": choices.index(row["a"]),
+    }

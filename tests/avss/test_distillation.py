@@ -1,0 +1,178 @@
+"""Distillation brings a cut model closer to its teacher, stops in time and can go on later."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+from avss.distillation import DistillationPlan, distil
+from avss.errors import InputError
+from avss.language_loss import mean_loss
+from avss.pruning import remove_layers
+
+BUILD = {
+    "llama": lambda: LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=30,
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=4,
+            num_attention_heads=2,
+            initializer_range=0.3,
+        )
+    ),
+    "gpt2": lambda: GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=30,
+            n_embd=16,
+            n_layer=4,
+            n_head=2,
+            initializer_range=0.3,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+        )
+    ),
+}
+PLAN = DistillationPlan(
+    tokens=6000, rank=4, learning_rate=5e-3, batch_tokens=200, evaluations=6, patience=6
+)
+
+
+def model_of(name):
+    torch.manual_seed(0)
+    return BUILD[name]().eval()
+
+
+def written_by(model, rows, seed):
+    torch.manual_seed(seed)
+    start = torch.randint(0, 30, (rows, 1))
+    return model.generate(
+        start, do_sample=True, top_k=0, max_new_tokens=19, pad_token_id=0, eos_token_id=None
+    ).tolist()
+
+
+@pytest.fixture(scope="module")
+def base():
+    return model_of("llama")
+
+
+@pytest.fixture(scope="module")
+def text(base):
+    return written_by(base, 40, seed=1)
+
+
+@pytest.fixture(scope="module")
+def judge(base):
+    return written_by(base, 20, seed=2)
+
+
+def loss_of(model, text):
+    return mean_loss(model, text, batch_tokens=1000).mean
+
+
+def weights_of(model):
+    return {name: weight.detach().clone() for name, weight in model.named_parameters()}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    ("name", "plan"), [("llama", PLAN), ("gpt2", PLAN), ("llama", replace(PLAN, rank=None))]
+)
+def test_part_of_what_the_cut_cost_comes_back_and_nothing_given_is_changed(name, plan):
+    base = model_of(name)
+    candidate = remove_layers(base, [2])
+    before, before_candidate = weights_of(base), weights_of(candidate)
+    fit, judge, fresh = (written_by(base, rows, seed) for rows, seed in ((40, 1), (20, 2), (20, 3)))
+    healed, report = distil(candidate, base, fit, judge, plan=plan)
+    assert report.method == "distilled"
+    lost = loss_of(candidate, fresh) - loss_of(base, fresh)
+    assert loss_of(healed, fresh) < loss_of(candidate, fresh) - 0.2 * lost
+    assert report.loss_after == pytest.approx(loss_of(healed, judge), rel=1e-4)
+    assert report.loss_before == pytest.approx(loss_of(candidate, judge), rel=1e-4)
+    assert same(weights_of(base), before)
+    assert same(weights_of(candidate), before_candidate)
+    assert weights_of(healed).keys() == before_candidate.keys()
+    assert type(healed) is type(candidate)
+
+
+def test_the_same_seed_gives_the_same_model(base, text, judge):
+    candidate, plan = remove_layers(base, [2]), replace(PLAN, tokens=1500)
+    one, _ = distil(candidate, base, text, judge, plan=plan)
+    two, _ = distil(candidate, base, text, judge, plan=plan)
+    other, _ = distil(candidate, base, text, judge, plan=replace(plan, seed=1))
+    assert same(weights_of(one), weights_of(two))
+    assert not same(weights_of(one), weights_of(other))
+
+
+def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(base, text, judge, tmp_path):
+    candidate, path = remove_layers(base, [2]), tmp_path / "run" / "state.safetensors"
+    whole, expected = distil(candidate, base, text, judge, plan=PLAN)
+
+    def cut_off(at):
+        if at.tokens > 3500:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        distil(candidate, base, text, judge, plan=PLAN, checkpoint=path, progress=cut_off)
+    seen = []
+    resumed, report = distil(
+        candidate, base, text, judge, plan=PLAN, checkpoint=path, progress=seen.append
+    )
+    assert seen[0].tokens >= 3000
+    assert report == expected
+    assert same(weights_of(resumed), weights_of(whole))
+
+
+def test_a_checkpoint_of_another_run_is_refused(base, text, judge, tmp_path):
+    candidate, path = remove_layers(base, [2]), tmp_path / "state.safetensors"
+    plan = replace(PLAN, tokens=400, evaluations=1)
+    distil(candidate, base, text, judge, plan=plan, checkpoint=path)
+    with pytest.raises(InputError, match="another distillation"):
+        distil(candidate, base, text[1:], judge, plan=plan, checkpoint=path)
+
+
+def test_training_that_diverges_is_discarded_and_said_so(base, text, judge):
+    candidate = remove_layers(base, [2])
+    plan = replace(PLAN, rank=None, learning_rate=30.0)
+    kept, report = distil(candidate, base, text, judge, plan=plan)
+    assert kept is candidate
+    assert report.method == "none"
+    assert report.loss_after == report.loss_before
+    assert "diverged" in report.warnings[0]
+    assert report.tokens < plan.tokens
+
+
+def test_it_stops_once_held_out_text_gets_no_better(base, text):
+    candidate = remove_layers(base, [2])
+    judge = written_by(candidate, 20, seed=2)
+    plan = replace(PLAN, tokens=100_000, evaluations=100, patience=2, learning_rate=1e-3)
+    _, report = distil(candidate, base, text, judge, plan=plan)
+    assert report.tokens < 50_000
+    losses = [loss for _, loss in report.curve]
+    assert min(losses) == losses[-3] == report.loss_after
+
+
+def test_progress_counts_to_the_budget(base, text, judge):
+    seen = []
+    plan = replace(PLAN, tokens=1000)
+    distil(remove_layers(base, [2]), base, text, judge, plan=plan, progress=seen.append)
+    assert [at.tokens for at in seen] == sorted({at.tokens for at in seen})
+    assert seen[-1].tokens >= seen[-1].budget == 1000
+    assert seen[-1].seconds_left == 0
+    assert seen[0].seconds_left > 0
+
+
+def test_text_that_predicts_nothing_is_refused(base, text):
+    with pytest.raises(InputError, match="two tokens"):
+        distil(remove_layers(base, [2]), base, [[1]], text)
+
+
+@pytest.mark.parametrize("field", ["tokens", "learning_rate", "batch_tokens"])
+def test_a_plan_that_cannot_be_is_refused(field):
+    with pytest.raises(InputError, match=field):
+        replace(PLAN, **{field: 0})

@@ -1,0 +1,266 @@
+"""Closed-form healing brings a cut model closer to the one it was cut from, or leaves it alone.
+
+The text is what the base itself would write, so that the base is the best model of it.
+"""
+
+import warnings
+
+import pytest
+import torch
+from torch.nn import functional
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
+
+from avss.architecture import find_stack
+from avss.errors import InputError
+from avss.healing import FewTokensWarning, heal_closed_form, share_weights
+from avss.pruning import remove_layers
+
+SMALL = {
+    "vocab_size": 40,
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 2,
+    "initializer_range": 0.25,
+}
+BUILD = {
+    "llama": lambda: LlamaForCausalLM(LlamaConfig(**SMALL, num_key_value_heads=1)),
+    "gpt2": lambda: GPT2LMHeadModel(
+        GPT2Config(vocab_size=40, n_embd=16, n_layer=6, n_head=2, initializer_range=0.25)
+    ),
+    "neox": lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**SMALL)),
+    "gemma2": lambda: Gemma2ForCausalLM(Gemma2Config(**SMALL, num_key_value_heads=1, head_dim=8)),
+}
+
+
+def model_of(name):
+    torch.manual_seed(0)
+    return BUILD[name]().eval()
+
+
+def written_by(model, rows, seed, length=24):
+    """Token sequences drawn from the model's own distribution."""
+    torch.manual_seed(seed)
+    start = torch.randint(0, 40, (rows, 1))
+    drawn = model.generate(
+        start, do_sample=True, top_k=0, max_new_tokens=length, pad_token_id=0, eos_token_id=None
+    )
+    return drawn.tolist()
+
+
+@torch.no_grad()
+def loss_of(model, text):
+    ids = torch.tensor(text)
+    logits = model(input_ids=ids).logits[:, :-1]
+    return float(functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()))
+
+
+def weights_of(model):
+    return {name: weight.detach().clone() for name, weight in model.named_parameters()}
+
+
+def same_weights(model, weights):
+    return all(torch.equal(weight, weights[name]) for name, weight in model.named_parameters())
+
+
+@pytest.fixture(scope="module")
+def base():
+    return model_of("llama")
+
+
+@pytest.fixture(scope="module")
+def text(base):
+    return written_by(base, 64, seed=1)
+
+
+@pytest.fixture(scope="module")
+def judge(base):
+    return written_by(base, 40, seed=2)
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "neox"])
+def test_healing_wins_back_part_of_what_the_cut_cost(name):
+    base = model_of(name)
+    candidate = remove_layers(base, [2, 4])
+    fit, held_out = written_by(base, 64, seed=1), written_by(base, 40, seed=2)
+    fresh = written_by(base, 40, seed=3)
+    healed, report = heal_closed_form(candidate, base, fit, held_out)
+    assert report.method == "closed_form"
+    lost = loss_of(candidate, fresh) - loss_of(base, fresh)
+    assert loss_of(healed, fresh) < loss_of(candidate, fresh) - 0.2 * lost
+    assert [fit.layer for fit in report.fits] == [1, 3, 5]
+    assert all(fit.error_after <= fit.error_before for fit in report.fits)
+
+
+def test_the_report_tells_the_losses_on_the_held_out_text(base, text, judge):
+    candidate = remove_layers(base, [3])
+    healed, report = heal_closed_form(candidate, base, text, judge)
+    assert report.loss_before == pytest.approx(loss_of(candidate, judge), rel=1e-4)
+    assert report.loss_after == pytest.approx(loss_of(healed, judge), rel=1e-4)
+    assert report.loss_of_base == pytest.approx(loss_of(base, judge), rel=1e-4)
+    assert (report.tokens, report.held_out_tokens) == (64 * 25, 40 * 25)
+
+
+def test_neither_model_given_is_changed(base, text, judge):
+    candidate = remove_layers(base, [1])
+    before, before_candidate = weights_of(base), weights_of(candidate)
+    heal_closed_form(candidate, base, text[:40], judge)
+    assert same_weights(base, before)
+    assert same_weights(candidate, before_candidate)
+
+
+def test_a_damaged_map_before_a_gap_that_did_nothing_is_restored(text, judge):
+    base = model_of("llama")
+    layers = find_stack(base).layers
+    with torch.no_grad():
+        layers[3].mlp.down_proj.weight.zero_()
+        layers[3].self_attn.o_proj.weight.zero_()
+    candidate = remove_layers(base, [3])
+    mlp = find_stack(candidate).layers[2].mlp
+    mlp.up_proj.weight = torch.nn.Parameter(mlp.up_proj.weight.detach() * 2)
+    healed, report = heal_closed_form(candidate, base, text, judge)
+    assert report.fits[0].error_after < 1e-4 < report.fits[0].error_before
+    assert report.loss_after == pytest.approx(report.loss_of_base, abs=1e-3)
+    assert loss_of(healed, judge) == pytest.approx(loss_of(base, judge), abs=1e-3)
+
+
+def test_what_does_not_lower_held_out_loss_is_not_kept(base, text):
+    candidate = remove_layers(base, [2, 3])
+    judge = written_by(candidate, 40, seed=2)
+    kept, report = heal_closed_form(candidate, base, text, judge)
+    assert kept is candidate
+    assert report.method == "none"
+    assert report.loss_after == report.loss_before
+
+
+def test_a_healed_layer_is_fitted_again_when_its_target_moves(base, text, judge):
+    healed, _ = heal_closed_form(remove_layers(base, [2]), base, text, judge)
+    further = remove_layers(healed, [3])
+    again, report = heal_closed_form(further, base, text, judge)
+    assert loss_of(again, judge) < loss_of(further, judge)
+    at_once, _ = heal_closed_form(remove_layers(base, [2, 3]), base, text, judge)
+    for mine, yours in zip(again.parameters(), at_once.parameters(), strict=True):
+        assert torch.allclose(mine, yours, atol=1e-3)
+    assert report.fits[0].layer == 1
+
+
+def test_a_layer_that_was_trained_is_healed_from_where_it_stands(base, text, judge):
+    trained = share_weights(remove_layers(base, [2]))
+    layer = find_stack(trained).layers[1]
+    layer.mlp.gate_proj.weight = torch.nn.Parameter(layer.mlp.gate_proj.weight * 1.01)
+    layer.mlp.down_proj.weight = torch.nn.Parameter(layer.mlp.down_proj.weight * 1.5)
+    healed, report = heal_closed_form(trained, base, text, judge)
+    plain, expected = heal_closed_form(remove_layers(base, [2]), base, text, judge)
+    assert report.fits[0].error_before > expected.fits[0].error_before
+    assert loss_of(healed, judge) == pytest.approx(loss_of(plain, judge), abs=0.1)
+
+
+def test_a_gap_before_the_first_layer_left_is_healed_from_there_on(base, text, judge):
+    candidate = remove_layers(base, [0])
+    healed, report = heal_closed_form(candidate, base, text, judge)
+    assert [fit.layer for fit in report.fits] == [1, 2, 3, 4, 5]
+    assert loss_of(healed, judge) < loss_of(candidate, judge)
+
+
+def with_massive_activations(base, token, layer):
+    """Have `layer` write a huge state, of a size and sign that the context decides, at `token`."""
+    stack = find_stack(base).layers
+    with torch.no_grad():
+        embedding = base.get_input_embeddings().weight
+        embedding[:, 0] = 0.0
+        embedding[token, 0] = 2.0 * embedding.norm(dim=1).mean()
+        for one in stack:  # nothing but the token itself shows in coordinate 0
+            one.mlp.down_proj.weight[0] = 0.0
+            one.self_attn.o_proj.weight[0] = 0.0
+        mlp = stack[layer].mlp
+        mlp.gate_proj.weight[0] = 0.0
+        mlp.gate_proj.weight[0, 0] = 2.0
+        mlp.down_proj.weight[1, 0] = 3000.0
+    return base
+
+
+def test_massive_activations_do_not_decide_the_fit():
+    base = with_massive_activations(model_of("llama"), token=7, layer=3)
+    candidate = remove_layers(base, [3])
+    fit, judge = (
+        [
+            [7 if at % 6 == row % 6 else token for at, token in enumerate(tokens)]
+            for row, tokens in enumerate(written_by(base, 64, seed))
+        ]
+        for seed in (1, 2)
+    )
+    ordinary = [tokens for tokens in written_by(base, 200, seed=3) if 7 not in tokens]
+    healed, report = heal_closed_form(candidate, base, fit, judge)
+    assert report.method == "closed_form"
+    lost = loss_of(candidate, ordinary) - loss_of(base, ordinary)
+    assert loss_of(healed, ordinary) < loss_of(candidate, ordinary) - 0.2 * lost
+
+
+def test_layers_with_a_norm_after_the_mlp_are_skipped_and_said_so():
+    base = model_of("gemma2")
+    candidate = remove_layers(base, [3])
+    text = written_by(base, 20, seed=1)
+    kept, report = heal_closed_form(candidate, base, text[:15], text[15:])
+    assert kept is candidate
+    assert report.method == "none"
+    assert [one.layer for one in report.skipped] == [2, 4, 5]
+    assert all("hidden state" in one.reason for one in report.skipped)
+
+
+def test_little_text_stays_sound_and_warns(base, judge):
+    candidate = remove_layers(base, [3])
+    few = written_by(base, 1, seed=5, length=11)
+    with pytest.warns(FewTokensWarning, match="12 tokens"):
+        healed, report = heal_closed_form(candidate, base, few, judge)
+    assert len(report.warnings) == 1
+    assert report.loss_after <= report.loss_before
+    assert all(torch.isfinite(weight).all() for weight in healed.parameters())
+
+
+def test_padding_and_batching_do_not_matter(base, text, judge):
+    candidate = remove_layers(base, [3])
+    uneven = [tokens[: 5 + row % 20] for row, tokens in enumerate(text)]
+    one, _ = heal_closed_form(candidate, base, uneven, judge, batch_tokens=25)
+    other, _ = heal_closed_form(candidate, base, uneven, judge, batch_tokens=4096)
+    for mine, yours in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.allclose(mine, yours, atol=1e-3)
+
+
+def test_a_healed_model_reloads_without_code_of_ours(base, text, judge, tmp_path):
+    healed, _ = heal_closed_form(remove_layers(base, [2, 3]), base, text, judge)
+    healed.save_pretrained(tmp_path)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    ids = torch.tensor(judge)
+    with torch.no_grad():
+        assert torch.equal(loaded(input_ids=ids).logits, healed(input_ids=ids).logits)
+    assert sum(w.numel() for w in loaded.parameters()) < sum(w.numel() for w in base.parameters())
+
+
+def test_progress_reaches_the_last_layer_and_nothing_warns(base, text, judge):
+    seen = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        heal_closed_form(
+            remove_layers(base, [3]), base, text, judge, progress=lambda *at: seen.append(at)
+        )
+    assert seen == [(done, 5) for done in range(1, 6)]
+
+
+def test_a_model_without_a_gap_is_refused(base, text, judge):
+    with pytest.raises(InputError, match="no gap"):
+        heal_closed_form(base, base, text, judge)
+
+
+def test_text_that_predicts_nothing_is_refused(base, text):
+    with pytest.raises(InputError, match="held-out"):
+        heal_closed_form(remove_layers(base, [3]), base, text, [[1], [2]])
