@@ -29,9 +29,10 @@ class Question:
         seen, subject = self.evidence, self.expected.subject
         what = "the promotion" if self.step == "promotion" else f"step {self.step}"
         proposed = f"removes layer {seen.proposed_layer}" if seen.proposed_layer is not None else ""
+        proposed = proposed or "makes this model the one in use"
         layers = f"{len(seen.kept_layers)} of {seen.measurements.layers.original_layers} layers"
         lines = [
-            f"{self.change}, {what}: {proposed or 'makes this model the one in use'}; {layers} left",
+            f"{self.change}, {what}: {proposed}; {layers} left",
             f"verdict of the rules: {'pass' if seen.passed else 'REFUSED, this would override it'}",
         ]
         for kpi in seen.measurements.kpis:
@@ -66,7 +67,7 @@ def open_question(
         raise DecisionError(f"Step {asked} of {change_id} is over: {over}.", "late")
     if evidence is not None and evidence != request.asked.evidence:
         raise DecisionError(
-            f"The evidence is now {request.asked.evidence}, not {evidence}. Read the dossier again.",
+            f"The evidence is now {request.asked.evidence}, not {evidence}. Read the page again.",
             "wrong_evidence",
         )
     return Question(

@@ -11,7 +11,7 @@ _OURS = ("avss.", "policies.", "tasks.")
 
 
 class StageError(TaskError):
-    """A stage ended with an error that is not ours; its text stays unsaid, for it may quote data."""
+    """A stage ended with an error that is not ours; its text is not told, for it may quote data."""
 
 
 def guarded(name: str, stage: Callable[..., Any]) -> Callable[..., Any]:

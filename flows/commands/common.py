@@ -1,0 +1,83 @@
+"""What several commands share: output format, progress, sources of models and data."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Report = Callable[[int, int], None]
+
+
+class Format(StrEnum):
+    """How a command reports."""
+
+    text = "text"
+    json = "json"
+
+
+FormatOption = Annotated[
+    Format, typer.Option("--format", help="text for people, json for programs.")
+]
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model", help="A local folder, a .gguf file, an s3:// prefix or a hub id.", metavar="M"
+    ),
+]
+DataOption = Annotated[
+    str,
+    typer.Option("--data", help="JSONL, CSV, TSV or Parquet; a local path or s3://.", metavar="F"),
+]
+WorkOption = Annotated[
+    str | None,
+    typer.Option("--work", help="Work bucket; default: remembered, or AVSS_WORK_BUCKET."),
+]
+LedgerOption = Annotated[
+    str | None,
+    typer.Option("--ledger", help="Ledger bucket; default: remembered, or AVSS_LEDGER_BUCKET."),
+]
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document on stdout; NaN and infinity are refused, not printed."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Report]:
+    """A progress callback `(done, total)`; drawn on stderr only when that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def model_folder(source: str) -> str:
+    """A source that `avss` can load: an s3:// prefix is fetched and verified first."""
+    if not source.startswith("s3://"):
+        return source
+    from tasks.models import fetch_model
+
+    return str(fetch_model(source))
+
+
+def records_at(source: str, text_field: str | None = None) -> list[dict[str, Any]]:
+    """The records of `--data`; with a text field, each is checked to have text there."""
+    from tasks.home import cache
+    from tasks.pull import read_source
+
+    where = cache("data") if source.startswith("s3://") else Path()
+    return read_source(source, text_field, cache=where)

@@ -1,0 +1,141 @@
+"""What Prefect and MLflow show of a change: pictures of the record, made again at no harm."""
+
+from collections.abc import Callable
+from typing import Any
+
+from prefect import get_run_logger
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+)
+
+from policies import entries as said
+from policies.entries import Entry
+from policies.lifecycle import State
+from tasks.home import home
+from tasks.job import Job
+from tasks.pages import page_of
+from tasks.runs import log_step
+from tasks.stages.now import change_of, step_of
+
+
+def mirror(job: Job, state: State, entry: Entry) -> None:
+    """Show an entry where people look: the run's log, its artifacts, MLflow, the dossier."""
+    get_run_logger().info("%s recorded as entry %d of %s", entry.type, entry.sequence, entry.line)
+    show = _MIRRORS.get(type(entry.body))
+    if show is not None:
+        show(job, state, entry.body)
+
+
+def _ranking(job: Job, state: State, body: said.LayersRanked) -> None:
+    scores = job.documents.get(body.scores)
+    layers = {layer["index"]: layer for layer in scores["layers"]}
+    rows = [
+        f"| {place['index']} | {layers[place['index']]['avss']:.4g} | {place['share']:.2%} "
+        f"| {place['cumulative_share']:.2%} | {layers[place['index']]['block_influence']:.4g} "
+        f"| {'yes' if place['index'] in body.shortlist else ''} |"
+        for place in scores["ranking"]
+    ]
+    head = "| layer | AVSS | share | cumulative | block influence | short-listed |"
+    create_markdown_artifact(
+        markdown="\n".join(
+            [
+                f"# Step {body.step}: layers, least important first\n",
+                head,
+                "|--:|--:|--:|--:|--:|---|",
+                *rows,
+            ]
+        ),
+        key=_key(state, f"step-{body.step}-ranking"),
+        description=f"AVSS of every layer before step {body.step}",
+    )
+
+
+def _kpis(job: Job, state: State, body: said.CandidateJudged) -> None:
+    change = change_of(state)
+    attempt = step_of(change, body.step).attempts[body.attempt - 1]
+    measurements = job.documents.get(attempt.measured.measurements) if attempt.measured else {}
+    columns = ("name", "n", "base_value", "value", "retention", "retention_low")
+    create_table_artifact(
+        table=[{column: kpi[column] for column in columns} for kpi in measurements["kpis"]],
+        key=_key(state, f"step-{body.step}-kpis"),
+        description=f"Step {body.step}, attempt {body.attempt}, without layer "
+        f"{attempt.built.layer}: {'passes' if body.passed else 'refused'}",
+    )
+    removed = change.original_layers - len(attempt.kept)
+    create_progress_artifact(
+        progress=100 * removed / job.policy.limits.layers_allowed(change.original_layers),
+        key=_key(state, "layers-removed"),
+        description=f"{removed} layers removed, of those the policy allows",
+    )
+    log_step(
+        job.run.line,
+        change.id,
+        f"step {body.step} attempt {body.attempt}",
+        step_metrics(measurements, removed),
+        tags={
+            "avss.layer": str(attempt.built.layer),
+            "avss.model": attempt.built.model,
+            "avss.evidence": body.evidence,
+            "avss.verdict": "pass" if body.passed else "refused",
+            "avss.healing": attempt.built.healing,
+        },
+    )
+
+
+def _holdout(job: Job, state: State, body: said.HoldoutConfirmed) -> None:
+    change = change_of(state)
+    measurements = job.documents.get(body.measurements)
+    removed = change.original_layers - len(change.kept)
+    log_step(
+        job.run.line,
+        change.id,
+        "holdout",
+        step_metrics(measurements, removed),
+        tags={
+            "avss.model": change.model,
+            "avss.evidence": body.evidence,
+            "avss.verdict": "pass" if body.passed else "refused",
+        },
+    )
+
+
+def step_metrics(measurements: dict[str, Any], removed: int) -> dict[str, float | None]:
+    """A candidate's figures by the names that MLflow shows."""
+    found: dict[str, float | None] = {"layers_removed": float(removed)}
+    for kpi in measurements["kpis"]:
+        for part in ("value", "retention", "retention_low"):
+            found[f"{kpi['name']}.{part}"] = kpi[part]
+    for name, ratio in measurements["resources"].items():
+        found[f"ratio.{name}"] = ratio["value"]
+    return found
+
+
+def _dossier(job: Job, state: State, body: said.DecisionRequested) -> None:
+    change = change_of(state)
+    page = page_of(job, change, body.step)
+    name = f"{change.id}/{body.step}.html"
+    job.work.below("dossiers").put(name, page.encode("utf-8"))
+    path = home() / "dossiers" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    create_link_artifact(
+        link=path.as_uri(),
+        link_text=f"Dossier of {change.id}, {body.step}",
+        key=_key(state, f"dossier-{body.step}"),
+        description=f"Also at {job.work.below('dossiers').uri(name)}",
+    )
+
+
+def _key(state: State, name: str) -> str:
+    return f"{change_of(state).id}-{name}"
+
+
+_MIRRORS: dict[type[said.Body], Callable[[Job, State, Any], None]] = {
+    said.LayersRanked: _ranking,
+    said.CandidateJudged: _kpis,
+    said.HoldoutConfirmed: _holdout,
+    said.DecisionRequested: _dossier,
+}

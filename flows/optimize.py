@@ -1,0 +1,197 @@
+"""The main job: fold the ledger into a state, do the next undone thing, record it, repeat.
+
+The ledger is the truth and Prefect only runs, shows and wakes: any process may die at any moment,
+and the next run reads the ledger and goes on with the next undone action.
+"""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from prefect import flow, suspend_flow_run, task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import deployment
+from rich.console import Console
+
+from flows.mirrors import mirror
+from flows.narrative import Narrator, terminal
+from policies.entries import Body, Entry, FaultRecorded, RosterChanged, RunResumed
+from policies.lifecycle import (
+    Action,
+    BuildCandidate,
+    CheckDataDrift,
+    CloseChange,
+    CollectDecisions,
+    ConfirmHoldout,
+    EndSteps,
+    JudgeCandidate,
+    MeasureBase,
+    MeasureCandidate,
+    OpenChange,
+    PinSnapshot,
+    ProbeShortlist,
+    PromoteModel,
+    RankLayers,
+    RegisterModel,
+    RequestDecision,
+    State,
+    ValidateData,
+    advance,
+    check_lawful,
+    fold,
+    next_action,
+    open_action,
+)
+from tasks.faults import guarded, public_message
+from tasks.fitness import check_same_rules
+from tasks.job import Job
+from tasks.journal import Dated
+from tasks.run_file import RunFile
+from tasks.stages import candidates, data, decisions, judging, opening, release
+from tasks.stages.now import change_of
+
+Stage = Callable[[Job, State, Any], Body | Dated | None]
+
+MISSION: dict[type[Action], tuple[str, Stage]] = {
+    OpenChange: ("open the change", opening.open_change),
+    PinSnapshot: ("pin the data", data.pin),
+    ValidateData: ("check the data contract", data.check_contract),
+    CheckDataDrift: ("check data drift", data.check_drift),
+    MeasureBase: ("measure the base", candidates.measure_base),
+    RankLayers: ("rank layers", candidates.rank),
+    ProbeShortlist: ("probe the short-list", candidates.try_shortlist),
+    BuildCandidate: ("cut and heal", candidates.build),
+    MeasureCandidate: ("measure the candidate", judging.measure_candidate),
+    JudgeCandidate: ("gate", judging.judge_candidate),
+    RequestDecision: ("ask for a decision", decisions.ask),
+    CollectDecisions: ("collect decisions", decisions.collect),
+    EndSteps: ("end the steps", decisions.end_steps),
+    ConfirmHoldout: ("confirm on the holdout", judging.confirm),
+    RegisterModel: ("register the model", release.register),
+    PromoteModel: ("promote the model", release.promote),
+    CloseChange: ("close the change", decisions.close),
+}
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Where a run left its change: waiting for a decision, or closed with an outcome."""
+
+    change: str
+    waiting_for: str | None
+    outcome: str | None
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 3 somebody or something said no, 4 waiting."""
+        if self.waiting_for is not None:
+            return 4
+        return 0 if self.outcome in ("promoted", "nothing_to_do") else 3
+
+
+@flow(name="optimize", flow_run_name="optimize {config}", persist_result=False)
+def optimize(config: str) -> Ending:
+    """Run or go on with a change of one model line.
+
+    Args:
+        config: path of the run file.
+
+    Returns:
+        Where the change stands. As a deployment the run suspends instead of waiting, and goes on
+        from the ledger when it is woken.
+    """
+    job = Job(RunFile.load(Path(config)))
+    narrator = Narrator(_CONSOLE.get() or terminal(), job.documents.get)
+    while (ending := carry_on(job, narrator)).waiting_for and deployment.id:
+        suspend_flow_run(
+            key=f"{ending.change}-{ending.waiting_for}-{uuid4().hex[:8]}", timeout=None
+        )
+    return ending
+
+
+_CONSOLE: ContextVar[Console | None] = ContextVar("console", default=None)
+
+
+def run_change(config: Path, console: Console) -> Ending:
+    """The flow from the command line, told on `console`.
+
+    A run file that is wrong is told before any server is asked.
+    """
+    RunFile.load(config)
+    _CONSOLE.set(console)
+    return optimize(str(config.resolve()))
+
+
+def carry_on(job: Job, narrator: Narrator) -> Ending:
+    """Do what is undone until the change is closed or people must decide."""
+    state = _resume(job, narrator)
+    action: Action | None = next_action(state, job.policy) or open_action(job.run.line, state)
+    while action is not None:
+        body = perform(job, state, action)
+        if body is None and isinstance(action, CollectDecisions):
+            return Ending(change_of(state).id, str(action.step), None)
+        state = record(job, state, action, body, narrator)
+        action = next_action(state, job.policy)
+    closed = state.closed[-1]
+    return Ending(closed.change.id, None, closed.outcome)
+
+
+def perform(job: Job, state: State, action: Action) -> Body | Dated | None:
+    """One stage as a Prefect task run; what fails is recorded before it is raised."""
+    name, stage = MISSION[type(action)]
+    run = task(name=name, task_run_name=title(action), cache_policy=NO_CACHE)(guarded(name, stage))
+    try:
+        return run(job, state, action)
+    except Exception as error:
+        if state.change is not None:
+            fault = FaultRecorded(
+                stage=name, error=type(error).__name__, message=public_message(error)
+            )
+            job.journal.append(fault, state.change.id, lambda entry: advance(state, entry))
+        raise
+
+
+def record(job: Job, state: State, action: Action, body: Body | Dated, narrator: Narrator) -> State:
+    """Append what a stage found, if it may stand there, and show it to whoever looks."""
+
+    def lawful(entry: Entry) -> None:
+        check_lawful(state, entry, job.policy)
+        advance(state, entry)
+
+    change = action.change if isinstance(action, OpenChange) else change_of(state).id
+    entry = job.journal.append(body, change, lawful)
+    after = advance(state, entry)
+    narrator.tell(entry)
+    mirror(job, after, entry)
+    return after
+
+
+def _resume(job: Job, narrator: Narrator) -> State:
+    """Where the line stands; taking up a change that another process left is recorded."""
+    state = fold(job.journal.entries)
+    action = next_action(state, job.policy)
+    if state.change is None or action is None:
+        return state
+    check_same_rules(job, state.change)
+    if job.roster.digest != state.change.roster:
+        document = job.documents.put_bytes(job.roster.document())
+        changed = RosterChanged(roster=document, previous=state.change.roster)
+        state = record(job, state, action, changed, narrator)
+    mirror(job, state, job.journal.entries[-1])
+    if isinstance(action, CollectDecisions):
+        return state
+    resumed = RunResumed(at=MISSION[type(action)][0], environment=job.environment())
+    return record(job, state, action, resumed, narrator)
+
+
+def title(action: Action) -> str:
+    """A task run's name: the stage, and which step, attempt and layer it is about."""
+    about = [
+        f"{name} {value}"
+        for name in ("step", "attempt", "layer")
+        if (value := getattr(action, name, None))
+    ]
+    return ", ".join([MISSION[type(action)][0], *about])

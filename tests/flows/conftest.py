@@ -1,0 +1,205 @@
+"""A tiny world for whole changes: a random model, made-up reviews in real S3, keys, a run file."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from policies.keys import public_line
+from tasks.line_view import LineView
+from tasks.places import Places
+
+LAYERS = 6
+RECORDS = 240
+WORDS = [f"w{number}" for number in range(60)]
+PEOPLE = {"Ann": "product", "Ben": "risk"}
+POLICY = {
+    "name": "tiny",
+    "limits": {"max_layers_removed": 1, "max_share_removed": None, "attempts_per_step": 2},
+    "selection": {"shortlist": 3, "probe_tokens": 400},
+    "calibration": {"min_records": 10, "max_tokens": 1500, "min_rank_stability": None},
+    "data": {"suite": "text", "min_records": 100},
+    "drift": {"outputs": {"label_flip_rate": None, "next_token_kl": None}},
+    "kpis": {
+        "default": {"min_retention": 0.5, "worst_slice": None, "max_drop_per_step": None},
+    },
+    "latency": {"max_prefill_ratio": None, "max_decode_ratio": None},
+    "approvals": {
+        "step": {"quorum": 2, "roles": ["product", "risk"], "at_least": {"risk": 1}},
+        "promotion": {"quorum": 1, "roles": ["risk"]},
+    },
+    "ledger": {"retention_days": 1},
+}
+KPIS = {
+    "kpis": [
+        {
+            "name": "mood",
+            "kind": "classification",
+            "prompt": "{text} so",
+            "labels": {"good": " w1", "bad": " w2"},
+            "target": "mood",
+            "metrics": ["accuracy"],
+            "slice_by": ["shop"],
+        },
+        {"name": "text", "kind": "perplexity", "metrics": ["token_perplexity"]},
+    ]
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """One line's files in `folder`, and the command line run in it as a user would."""
+
+    folder: Path
+    line: str
+
+    @property
+    def sample(self) -> str:
+        """Words of the first review, which must show up nowhere."""
+        return json.loads(reviews(range(1)))["said"][:20]
+
+    @property
+    def change(self) -> str:
+        """The line's first change."""
+        return f"{self.line}-0001"
+
+    @property
+    def view(self) -> LineView:
+        """The line as it stands now."""
+        return LineView(self.line, Places("avss-work", "avss-ledger"))
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Begin a command."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", *arguments],
+            cwd=self.folder,
+            env=os.environ | {"AVSS_HOME": str(self.folder / "home")},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def avss(self, *arguments: str, code: int = 0) -> str:
+        """Run a command to its end, which must have this exit code; returns its stdout."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"
+        return out if code in (0, 3, 4) else err
+
+    def rewrite(self, name: str, **changes: Any) -> None:
+        """Change top-level fields of one of the YAML files."""
+        path = self.folder / name
+        content = yaml.safe_load(path.read_text()) | changes
+        path.write_text(yaml.safe_dump(content))
+
+    def approve(self, *names: str) -> None:
+        """Sign the open question as these people."""
+        for name in names:
+            key = str(self.folder / "keys" / name)
+            self.avss("approve", self.change, "--key", key, "--reason", "tested")
+
+
+@pytest.fixture
+def world(stack, tmp_path: Path) -> World:
+    """A line that is ready for its first change."""
+    made = World(tmp_path, stack.unique)
+    tiny_model(tmp_path / "model")
+    stack.data().put("2026/part-0.jsonl", reviews(range(RECORDS // 2)))
+    stack.data().put("2026/part-1.jsonl", reviews(range(RECORDS // 2, RECORDS)))
+    write_key(tmp_path / "home" / "keys" / "job_ed25519")
+    people = [
+        {
+            "name": name,
+            "roles": [role],
+            "keys": [{"key": public_line(write_key(tmp_path / "keys" / name).public_key())}],
+        }
+        for name, role in PEOPLE.items()
+    ]
+    run = {
+        "line": made.line,
+        "requester": "Mia",
+        "model": {"source": "model"},
+        "data": {
+            "uri": stack.data().uri(),
+            "format": "jsonl",
+            "fields": {"id": "n", "text": "said"},
+        },
+        "kpis": "kpis.yaml",
+        "policy": "policy.yaml",
+        "buckets": {"work": stack.names.work, "ledger": stack.names.ledger},
+    }
+    for name, content in (
+        ("run.yaml", run),
+        ("policy.yaml", POLICY),
+        ("kpis.yaml", KPIS),
+        ("approvers.yaml", {"people": people}),
+    ):
+        (tmp_path / name).write_text(yaml.safe_dump(content))
+    return made
+
+
+def tiny_model(folder: Path) -> None:
+    """A random model of six layers with its tokenizer."""
+    vocabulary = {word: at for at, word in enumerate(["<pad>", "<unk>", "so", *WORDS])}
+    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="<pad>", unk_token="<unk>"
+    )
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+
+
+def reviews(numbers: range) -> bytes:
+    """Records as a shop would keep them, a JSON object a line."""
+    draw = random.Random(numbers.start)
+    lines = [
+        json.dumps(
+            {
+                "n": f"r{number}",
+                "said": " ".join(draw.choices(WORDS, k=draw.randint(6, 30))),
+                "mood": draw.choice(["good", "bad"]),
+                "shop": draw.choice(["north", "south"]),
+            }
+        )
+        for number in numbers
+    ]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def write_key(path: Path) -> Ed25519PrivateKey:
+    """A new Ed25519 key in OpenSSH form, readable by its owner alone."""
+    key = Ed25519PrivateKey.generate()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.OpenSSH,
+            serialization.NoEncryption(),
+        )
+    )
+    return key

@@ -1,0 +1,105 @@
+"""Whole changes on real servers with a tiny random model, through the command line alone."""
+
+import json
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import MissingError
+from tasks.registry import Registry
+
+pytestmark = pytest.mark.stack
+ONCE = (
+    "change.opened",
+    "snapshot.pinned",
+    "data.validated",
+    "drift.checked",
+    "base.measured",
+    "layers.ranked",
+    "shortlist.probed",
+    "candidate.built",
+    "candidate.measured",
+    "candidate.judged",
+    "decision.requested",
+)
+
+
+def recorded(world) -> list[str]:
+    """The types of the line's entries so far; none before its first."""
+    try:
+        return [entry.type for entry in world.view.record.entries]
+    except MissingError:
+        return []
+
+
+def test_a_change_is_approved_promoted_and_proven(world):
+    asked = json.loads(world.avss("optimize", "--config", "run.yaml", "--format", "json", code=4))
+    assert asked["waiting_for"] == "1"
+    again = world.avss("optimize", "--config", "run.yaml", "--format", "json", code=4)
+    assert json.loads(again) == asked
+    world.avss("dossier", world.change, "--out", "page.html")
+    page = (world.folder / "page.html").read_text()
+    assert world.view.evidence_digest(world.view.change(world.change), 1) in page
+
+    world.approve("Ann")
+    world.avss("optimize", "--config", "run.yaml", code=4)
+    standing = json.loads(world.avss("status", world.change, "--format", "json"))
+    assert standing["approvals"] == ["Ann"]
+    world.approve("Ben")
+    promotion = json.loads(
+        world.avss("optimize", "--config", "run.yaml", "--format", "json", code=4)
+    )
+    assert promotion["waiting_for"] == "promotion"
+    world.approve("Ben")
+    ended = json.loads(world.avss("optimize", "--config", "run.yaml", "--format", "json"))
+    assert ended["outcome"] == "promoted"
+
+    champion = Registry().current(world.line)
+    change = world.view.change(world.change)
+    assert champion.digest == change.model
+    assert len(change.kept) == 5
+    world.avss("export", world.change, "--out", "pack")
+    report = json.loads(world.avss("verify", "pack", "--format", "json"))
+    assert (report["change"], report["outcome"]) == (world.change, "promoted")
+    tampered(world.folder / "pack")
+    assert "altered" in world.avss("verify", "pack", code=5)
+    leaks(world)
+
+
+def tampered(pack: Path) -> None:
+    entry = sorted((pack / "ledger").iterdir())[3]
+    entry.write_bytes(entry.read_bytes().replace(b"A", b"B", 1))
+
+
+def leaks(world) -> None:
+    """No review's text is in the record, its documents or pages."""
+    for path in (world.folder / "pack").rglob("*"):
+        assert path.is_dir() or world.sample.encode() not in path.read_bytes()
+
+
+def test_kill_at_many_stages_loses_and_repeats_nothing(world):
+    for stop_after in ("snapshot.pinned", "base.measured", "candidate.built"):
+        process = world.start("optimize", "--config", "run.yaml")
+        deadline = time.monotonic() + 200
+        while stop_after not in recorded(world) and time.monotonic() < deadline:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert stop_after in recorded(world)
+    world.avss("optimize", "--config", "run.yaml", code=4)
+    counted = Counter(recorded(world))
+    assert [counted[kind] for kind in ONCE] == [1] * len(ONCE)
+    assert counted["run.resumed"] == 3
+
+
+def test_a_rejection_ends_the_change(world):
+    world.avss("optimize", "--config", "run.yaml", code=4)
+    key = str(world.folder / "keys" / "Ben")
+    world.avss("reject", world.change, "--key", key, "--reason", "not before the audit")
+    ended = json.loads(world.avss("optimize", "--config", "run.yaml", "--format", "json", code=3))
+    assert ended["outcome"] == "rejected"
+    assert Registry().current(world.line) is None
