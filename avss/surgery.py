@@ -203,7 +203,7 @@ def _dispatched(model: Any, cut: Any, paths: dict[str, str], stack: LayerStack) 
     placement = getattr(model, "hf_device_map", None)
     if not placement or len(set(placement.values())) < 2:
         return cut
-    from accelerate import dispatch_model  # type: ignore[import-untyped]
+    from accelerate import dispatch_model
 
     new_paths = {old: new for new, old in paths.items()}
     moved: dict[str, Any] = {}

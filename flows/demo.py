@@ -51,7 +51,8 @@ def run_demo(folder: Path) -> None:
         ending = _decide_until_closed(run_file, keys, console)
         view = LineView(LINE, places_of(LINE))
         export_pack(view, ending, folder / "evidence-pack")
-        _copy_dossiers(folder, ending)
+        shutil.rmtree(folder / "dossier", ignore_errors=True)
+        shutil.copytree(folder / "evidence-pack" / "extra" / "dossier", folder / "dossier")
         report = verify_folder(folder / "evidence-pack")
         _conclude(console, folder, view.change(ending), report)
     console.print(f"\nThe demo took {(time.monotonic() - began) / 60:.1f} minutes.", style="dim")
@@ -126,7 +127,7 @@ def _write_files(folder: Path, seeded: Seeded) -> tuple[Path, dict[str, Ed25519P
         "data": {
             "uri": seeded.data_uri,
             "format": "jsonl",
-            "since": "2016-09-01",
+            "since": "2016-11-01",
             "splits": {"calibration": 0.25, "validation": 0.45, "holdout": 0.3},
             "fields": {
                 "id": "id",
@@ -162,11 +163,6 @@ def _key(path: Path) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise TypeError(f"{path} is no Ed25519 key")
     return key
-
-
-def _copy_dossiers(folder: Path, change: str) -> None:
-    shutil.rmtree(folder / "dossier", ignore_errors=True)
-    shutil.copytree(folder / "home" / "dossiers" / change, folder / "dossier")
 
 
 def _conclude(console: Console, folder: Path, change: ChangeState, report: Report) -> None:

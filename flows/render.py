@@ -60,8 +60,8 @@ def ranking_table(
             "▸" if layer["index"] in marked else "",
             str(layer["index"]),
             number(layer["avss"]) + ("*" if layer["floored"] else ""),
-            f"{layer['share']:.2%}",
-            f"{place['cumulative_share']:.2%}",
+            percent(layer["share"], 3),
+            percent(place["cumulative_share"], 3),
             number(layer["block_influence"], 3),
             Text(bar(layer["avss"] / largest), style="cyan"),
         )

@@ -106,7 +106,7 @@ def _against_base(
 def _resources(job: Job, base: str, model: str) -> tuple[dict[str, Any], ResourceFacts]:
     folders = job.models.folder(model), job.models.folder(base)
     try:
-        profile = profile_model(*folders, prompt_tokens=64, decode_tokens=8, batch_size=1)
+        profile = profile_model(*folders, prompt_tokens=64, decode_tokens=6, batch_size=1)
     except InputError as error:
         return {}, unmeasured_resources(str(error).replace(str(folders[0].parent), "models"))
     return profile.to_json(), resource_facts(profile)
