@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 from cryptography.hazmat.primitives import serialization
@@ -30,13 +31,19 @@ from tasks.export import export_pack
 from tasks.line_view import LineView
 from tasks.places import places_of
 
+if TYPE_CHECKING:
+    from flows.optimize import Ending
+
 LINE = "drug-reviews"
 _APPROVERS = {"Demo Product Owner": "product", "Demo Risk Officer": "risk"}
 _REASON = "played by the demo: nobody looked at the dossier"
 
 
-def run_demo(folder: Path) -> None:
+def run_demo(folder: Path) -> int:
     """Run the demo in `folder`; run again, it runs one more change of the same line.
+
+    Returns:
+        The exit code of the change: 0 where the model was promoted.
 
     Raises:
         StackError, StorageError: a server or a download that the demo needs is not to be had.
@@ -50,17 +57,18 @@ def run_demo(folder: Path) -> None:
         run_file, keys = _write_files(folder, seeded)
         ending = _decide_until_closed(run_file, keys, console)
         view = LineView(LINE, places_of(LINE))
-        export_pack(view, ending, folder / "evidence-pack")
+        export_pack(view, ending.change, folder / "evidence-pack")
         shutil.rmtree(folder / "dossier", ignore_errors=True)
         shutil.copytree(folder / "evidence-pack" / "extra" / "dossier", folder / "dossier")
         report = verify_folder(folder / "evidence-pack")
-        _conclude(console, folder, view.change(ending), report)
+        _conclude(console, folder, view.change(ending.change), report)
     console.print(f"\nThe demo took {(time.monotonic() - began) / 60:.1f} minutes.", style="dim")
+    return ending.exit_code
 
 
 def _decide_until_closed(
     run_file: Path, keys: Mapping[str, Ed25519PrivateKey], console: Console
-) -> str:
+) -> "Ending":
     from flows.optimize import run_change  # Prefect reads its settings when it is imported
 
     while (ending := run_change(run_file, console)).waiting_for is not None:
@@ -75,7 +83,7 @@ def _decide_until_closed(
         for key in keys.values():
             signed = sign(question, "approve", _REASON, key, secrets.token_hex(16))
             view.approvals.drop(question.change, question.step, signed)
-    return ending.change
+    return ending
 
 
 @contextmanager

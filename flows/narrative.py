@@ -135,7 +135,8 @@ def _built(body: said.CandidateBuilt, fetch: Fetch) -> Telling:
     if report.get("loss_after") is not None:
         before, after = report["loss_before"], report["loss_after"]
         what += f", held-out loss {number(before)} → {number(after)}"
-    return (_stage("cut", f"{what}; reload proven, model {body.model[:12]}"),)
+    told = [Text(f"! {warning}", style="yellow") for warning in report.get("warnings", ())]
+    return (_stage("cut", f"{what}; reload proven, model {body.model[:12]}"), *told)
 
 
 def _measured(body: said.CandidateMeasured, fetch: Fetch) -> Telling:

@@ -42,9 +42,9 @@ class Job(LineView):
         places = Places(_bucket(run.buckets.work), _bucket(run.buckets.ledger))
         super().__init__(run.line, places)
         self.run = run
-        self.policy = load_policy(run.policy)
-        self.suite = load_kpis(run.kpis)
-        self.roster = load_roster(Path(run.approvers))
+        self.policy = load_policy(run.seen(run.policy))
+        self.suite = load_kpis(run.seen(run.kpis) if isinstance(run.kpis, str) else run.kpis)
+        self.roster = load_roster(Path(run.seen(run.approvers)))
         self.store.probe_guarantees()
         key, retention = read_job_key(), timedelta(days=self.policy.ledger.retention_days)
         publish_key(self.store, run.line, key, datetime.now(UTC) + retention)

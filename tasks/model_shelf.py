@@ -12,7 +12,6 @@ from avss.digests import folder_digest
 from avss.loading import load_model, load_tokenizer, materialize
 from tasks.home import cache
 from tasks.models import fetch_model, publish_model
-from tasks.run_file import ModelSource
 from tasks.storage import ObjectStore
 
 _IN_MEMORY = 2
@@ -53,12 +52,11 @@ class ModelShelf:
         self._loaded.move_to_end(digest)
         return self._loaded[digest]
 
-    def take_in(self, source: ModelSource) -> str:
-        """Bring the run's base model onto the shelf; returns its digest."""
-        if source.source.startswith("s3://"):
-            folder = fetch_model(source.source, client=self._work.client)
-            return self._publish(folder)
-        return self.add(lambda out: materialize(source.source, out, revision=source.revision))
+    def take_in(self, source: str, revision: str | None) -> str:
+        """Bring a base model from any source onto the shelf; returns its digest."""
+        if source.startswith("s3://"):
+            return self._publish(fetch_model(source, client=self._work.client))
+        return self.add(lambda out: materialize(source, out, revision=revision))
 
     def add(self, write: Callable[[Path], Any]) -> str:
         """Publish the model that `write` saves to the folder it is given; returns its digest.

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from policies.schema import LineName, faults_of
 from tasks.data_source import DataSource
@@ -55,6 +55,8 @@ class RunFile(BaseModel):
         "approvers.yaml", description="Path of the roster: people, roles and public keys."
     )
 
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read and check a run file.
@@ -74,23 +76,16 @@ class RunFile(BaseModel):
             run = cls.model_validate(content)
         except ValidationError as error:
             raise RunFileError(f"{path}: {' '.join(faults_of(error, cls))}") from None
-        return run.resolved(path.resolve().parent)
+        run._folder = path.resolve().parent
+        return run
 
-    def resolved(self, folder: Path) -> Self:
-        """The same run with file paths made absolute, seen from `folder`."""
+    def seen(self, value: str) -> str:
+        """A path as the run file means it: beside itself, where there is such a file or folder.
 
-        def seen(value: str) -> str:
-            beside = folder / value
-            return str(beside) if "://" not in value and beside.exists() else value
-
-        return self.model_copy(
-            update={
-                "model": self.model.model_copy(update={"source": seen(self.model.source)}),
-                "kpis": seen(self.kpis) if isinstance(self.kpis, str) else self.kpis,
-                "policy": seen(self.policy),
-                "approvers": str(folder / self.approvers),
-            }
-        )
+        What is recorded of a run keeps its paths as written: they are nobody else's business.
+        """
+        beside = self._folder / value
+        return str(beside) if "://" not in value and beside.exists() else value
 
 
 def _yaml_place(error: Exception) -> str:

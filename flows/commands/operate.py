@@ -1,6 +1,7 @@
 """The local stack, the self-check and the demo."""
 
 import shlex
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -23,8 +24,8 @@ stack = typer.Typer(
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    app.command()(doctor)
-    app.command()(demo)
+    for command in (doctor, schema, demo):
+        app.command()(command)
 
 
 @stack.command()
@@ -93,6 +94,29 @@ def doctor(
         raise typer.Exit(2)
 
 
+class SchemaName(StrEnum):
+    """The files that users write."""
+
+    run = "run"
+    kpis = "kpis"
+    policy = "policy"
+
+
+def schema(
+    name: Annotated[SchemaName, typer.Argument(help="Which file's schema.")],
+) -> None:
+    """Print the JSON Schema of a run file, KPI file or policy: every field, documented.
+
+    Example: avss schema run > run.schema.json
+    """
+    from avss.kpi_file import KpiSuite
+    from policies.policy import Policy
+    from tasks.run_file import RunFile
+
+    models = {SchemaName.run: RunFile, SchemaName.kpis: KpiSuite, SchemaName.policy: Policy}
+    print_json(models[name].model_json_schema())
+
+
 def demo(
     folder: Annotated[Path, typer.Option(help="Folder that the demo writes.")] = Path("demo"),
 ) -> None:
@@ -103,7 +127,7 @@ def demo(
     """
     from flows.demo import run_demo
 
-    run_demo(folder.resolve())
+    raise typer.Exit(run_demo(folder.resolve()))
 
 
 def _stack(home: Path | None):  # type: ignore[no-untyped-def]

@@ -1,11 +1,12 @@
 """Find the next layer to go, take it out, heal the rest, and save what is left, proven."""
 
+import warnings
 from typing import Any
 
 from avss.batching import tokenize
 from avss.digests import FolderDigest, folder_digest
 from avss.errors import UnsupportedArchitectureError
-from avss.healing import heal_closed_form
+from avss.healing import FewTokensWarning, heal_closed_form
 from avss.pruning import remove_layers, save_cut
 from avss.scoring import score_layers
 from avss.selection import probe, shortlist
@@ -112,7 +113,9 @@ def _heal(job: Job, cut: Any, base: LoadedModel, manifest: str) -> tuple[Any, di
     sequences = _sequences(job, base, manifest, job.policy.calibration.max_tokens)
     judge, fit = sequences[::_HELD_OUT], [one for at, one in enumerate(sequences) if at % _HELD_OUT]
     try:
-        healed, report = heal_closed_form(cut, base.model, fit, judge)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FewTokensWarning)  # the report holds it
+            healed, report = heal_closed_form(cut, base.model, fit, judge)
     except UnsupportedArchitectureError as error:
         return cut, {"method": "none", "reason": str(error)}
     return healed, report.to_json()

@@ -9,7 +9,8 @@ from tasks.job import Job
 
 def open_change(job: Job, state: State, action: OpenChange) -> ChangeOpened:
     """Bring the base model in and record who asks for what, under which rules."""
-    digest = job.models.take_in(job.run.model)
+    source, revision = job.run.seen(job.run.model.source), job.run.model.revision
+    digest = job.models.take_in(source, revision)
     stack = find_stack(job.models.load(digest).model)
     check_fit(job, stack.original_layers)
     return ChangeOpened(

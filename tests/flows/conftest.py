@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ class World:
         return subprocess.Popen(
             [sys.executable, "-m", "flows.cli", *arguments],
             cwd=self.folder,
-            env=os.environ | {"AVSS_HOME": str(self.folder / "home")},
+            env=os.environ | {"AVSS_HOME": str(self.folder / "home"), "OMP_NUM_THREADS": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -110,6 +111,18 @@ class World:
         for name in names:
             key = str(self.folder / "keys" / name)
             self.avss("approve", self.change, "--key", key, "--reason", "tested")
+
+
+@pytest.fixture(scope="session")
+def make_tiny_model() -> Callable[[Path], None]:
+    """Writes the tiny model to a folder."""
+    return tiny_model
+
+
+@pytest.fixture
+def made_up_reviews() -> Callable[[range], bytes]:
+    """Writes reviews as JSON Lines."""
+    return reviews
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tasks.errors import MissingError
 from tasks.registry import Registry
@@ -103,3 +104,19 @@ def test_a_rejection_ends_the_change(world):
     ended = json.loads(world.avss("optimize", "--config", "run.yaml", "--format", "json", code=3))
     assert ended["outcome"] == "rejected"
     assert Registry().current(world.line) is None
+
+
+def test_what_goes_wrong_is_recorded_and_the_next_run_works(world, stack):
+    data = {"uri": f"{stack.data().uri()}/nothing-here", "fields": {"id": "n", "text": "said"}}
+    good = yaml.safe_load((world.folder / "run.yaml").read_text())["data"]
+    world.rewrite("run.yaml", data=data)
+    assert "nothing-here" in world.avss("optimize", "--config", "run.yaml", code=2)
+    assert recorded(world)[-1] == "fault.recorded"
+    world.rewrite("run.yaml", data=good)
+    world.avss("optimize", "--config", "run.yaml", code=4)
+
+
+def test_a_policy_that_cannot_be_met_begins_nothing(world):
+    world.rewrite("policy.yaml", limits={"max_layers_removed": 1, "protected_layers": [*range(6)]})
+    assert "protected" in world.avss("optimize", "--config", "run.yaml", code=2)
+    assert recorded(world) == []

@@ -1,0 +1,105 @@
+"""The command line's contracts: JSON on stdout, exit codes, and messages that say what to do."""
+
+import json
+
+import pytest
+import torch
+import yaml
+from typer.testing import CliRunner
+
+from flows.cli import app
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, make_tiny_model) -> str:
+    folder = tmp_path_factory.mktemp("cli") / "model"
+    make_tiny_model(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def data(tmp_path, made_up_reviews) -> str:
+    path = tmp_path / "reviews.jsonl"
+    path.write_bytes(made_up_reviews(range(40)))
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+def avss(*arguments: str, code: int = 0) -> str:
+    """Run a command in this process; returns stdout, or stderr where it must fail."""
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == code, f"{result.exit_code}: {result.output}"
+    return result.stdout if code == 0 else result.stderr
+
+
+def test_score_keeps_its_contract(model, data):
+    found = json.loads(
+        avss("score", "--model", model, "--data", data, "--text-field", "said", "--format", "json")
+    )
+    assert {"model", "source", "epsilon", "records", "tokens", "layers", "ranking"} <= set(found)
+    assert found["model"] == model
+    assert [layer["index"] for layer in found["layers"]] == list(range(6))
+    scores = {layer["index"]: layer["avss"] for layer in found["layers"]}
+    ranked = [scores[place["index"]] for place in found["ranking"]]
+    assert ranked == sorted(ranked)
+    assert found["ranking"][-1]["cumulative_share"] == pytest.approx(1)
+
+
+def test_prune_evaluate_and_profile_keep_theirs(model, data, tmp_path):
+    out = str(tmp_path / "cut")
+    assert "Proven by reload" in avss("prune", "--model", model, "--drop", "1,4", "--out", out)
+    manifest = json.loads((tmp_path / "cut" / "avss_manifest.json").read_text())
+    assert manifest["kept_original_indices"] == [0, 2, 3, 5]
+    kpis = tmp_path / "kpis.yaml"
+    kpi = {"name": "text", "kind": "perplexity", "text": "{said}", "slice_by": ["shop"]}
+    kpis.write_text(yaml.safe_dump({"kpis": [kpi | {"min_support": 5}]}))
+    common = ("--model", out, "--base", model, "--format", "json")
+    found = json.loads(avss("evaluate", *common, "--kpis", str(kpis), "--data", data))["kpis"][0]
+    assert found["name"] == "text.token_perplexity"
+    assert found["retention"] == pytest.approx(found["base_value"] / found["value"])
+    assert found["retention_low"] <= found["retention"]
+    assert {part["slice"] for part in found["slices"]} == {"shop=north", "shop=south"}
+    sizes = json.loads(avss("profile", *common))
+    assert sizes["size"]["parameters"] < sizes["base_size"]["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["score", "--model", "/no/model", "--data", "DATA"], ["/no/model"]),
+        (
+            ["score", "--model", "MODEL", "--data", "DATA", "--text-field", "txt"],
+            ["txt", "record 1"],
+        ),
+        (["score", "--model", "MODEL", "--data", "/no/data.jsonl"], ["/no/data.jsonl"]),
+        (["score", "--model", "MODEL", "--data", "DATA", "--epsilon", "0"], ["epsilon"]),
+        (["prune", "--model", "MODEL", "--drop", "9", "--out", "OUT"], ["9"]),
+        (["prune", "--model", "MODEL", "--drop", "one", "--out", "OUT"], ["one", "3,17"]),
+        (["optimize", "--config", "/no/run.yaml"], ["/no/run.yaml"]),
+        (["verify", "/no/pack"], ["/no/pack"]),
+        (["status", "what?"], ["what?"]),
+        (["score"], ["--model"]),
+    ],
+)
+def test_bad_input_is_named_and_exits_2(model, data, tmp_path, arguments, words):
+    places = {"MODEL": model, "DATA": data, "OUT": str(tmp_path / "out")}
+    filled = [places.get(argument, argument) for argument in arguments]
+    if arguments[0] == "score" and "--text-field" not in filled:
+        filled += ["--text-field", "said"]
+    said = " ".join(avss(*filled, code=2).split())
+    assert all(word in said for word in words), said
+    assert "Traceback" not in said
+
+
+def test_a_fault_of_ours_exits_1_without_a_traceback(monkeypatch):
+    def broken(**_: object) -> None:
+        raise RuntimeError("a review said this")
+
+    monkeypatch.setattr("tasks.doctor.diagnose", broken)
+    said = avss("doctor", code=1)
+    assert "RuntimeError" in said
+    assert "review" not in said
