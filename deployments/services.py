@@ -42,7 +42,7 @@ class Service:
     health: str
     """Path below the http port that answers 200 when the server is ready."""
     command: Callable[[Home, Ports], list[str]]
-    settings: Callable[[Home], dict[str, str]]
+    settings: Callable[[Home, Ports], dict[str, str]]
     settled: Callable[[Ports], bool] = lambda _: True
     """What must hold besides, before clients may come."""
     offset: int = 0
@@ -70,12 +70,12 @@ class Service:
             for path in Path("/").glob(self.litter.format(port=port)):
                 path.unlink(missing_ok=True)
 
-    def environment(self, home: Home, clients: Mapping[str, str]) -> dict[str, str]:
+    def environment(self, home: Home, ports: Ports, clients: Mapping[str, str]) -> dict[str, str]:
         """The server's own environment: ours, without the user's settings for other servers."""
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)
         }
-        return inherited | TELEMETRY_OFF | dict(clients) | self.settings(home)
+        return inherited | TELEMETRY_OFF | dict(clients) | self.settings(home, ports)
 
 
 def _weed_command(home: Home, ports: Ports) -> list[str]:
@@ -107,7 +107,7 @@ def _weed_command(home: Home, ports: Ports) -> list[str]:
     ]
 
 
-def _weed_settings(home: Home) -> dict[str, str]:
+def _weed_settings(home: Home, _ports: Ports) -> dict[str, str]:
     user = home.credentials()
     return {"AWS_ACCESS_KEY_ID": user.access_key, "AWS_SECRET_ACCESS_KEY": user.secret_key}
 
@@ -123,8 +123,13 @@ def _prefect_command(_home: Home, ports: Ports) -> list[str]:
     return [sys.executable, *start, "--host", HOST, "--port", str(ports["http"])]
 
 
-def _prefect_settings(home: Home) -> dict[str, str]:
-    return {"PREFECT_HOME": str(home.folder("prefect"))}
+def _prefect_settings(home: Home, ports: Ports) -> dict[str, str]:
+    """The pages in the browser ask the API where they are told to; by default at port 4200."""
+    return {
+        "PREFECT_HOME": str(home.folder("prefect")),
+        "PREFECT_UI_API_URL": f"http://{HOST}:{ports['http']}/api",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    }
 
 
 def _mlflow_command(home: Home, ports: Ports) -> list[str]:
@@ -135,7 +140,7 @@ def _mlflow_command(home: Home, ports: Ports) -> list[str]:
     return [sys.executable, *start, *stores, *artifacts, "--workers", "1"]
 
 
-def _mlflow_settings(_home: Home) -> dict[str, str]:
+def _mlflow_settings(_home: Home, _ports: Ports) -> dict[str, str]:
     return {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 

@@ -127,7 +127,7 @@ class Stack:
         report(f"{service.name}: starting at {service.url(ports)}")
         started = processes.start(
             service.command(self.home, ports),
-            environment=service.environment(self.home, self._servers_before(service)),
+            environment=service.environment(self.home, ports, self._servers_before(service)),
             folder=self.home.folder(service.name),
             log=self.home.log(service.name),
             ports=ports,

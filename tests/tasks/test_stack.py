@@ -26,7 +26,7 @@ def service(code: str, name: str = "fake", grace: float = 10.0) -> Service:
         purposes=("http",),
         health="/",
         command=lambda _, ports: [sys.executable, "-c", code, str(ports["http"])],
-        settings=lambda _: {},
+        settings=lambda *_: {},
         grace=grace,
     )
 

@@ -1,5 +1,6 @@
 """All three servers together, as their clients see them."""
 
+import json
 import urllib.request
 
 import pytest
@@ -44,3 +45,10 @@ def test_the_pages_for_people_are_served(stack):
         if status.name != "seaweedfs":
             with urllib.request.urlopen(status.url) as answer:  # noqa: S310 - our own server
                 assert b"<html" in answer.read().lower()
+
+
+def test_prefects_pages_ask_the_stacks_own_server(stack):
+    api = stack.stack.environment()["PREFECT_API_URL"]
+    page = api.removesuffix("/api") + "/ui-settings"
+    with urllib.request.urlopen(page) as answer:  # noqa: S310 - our own server
+        assert json.load(answer)["api_url"] == api
