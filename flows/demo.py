@@ -22,7 +22,7 @@ from rich.rule import Rule
 from deployments.buckets import BucketNames
 from deployments.seed import Seeded, seed
 from deployments.stack import Stack
-from flows.narrative import terminal
+from flows.terminal import terminal
 from policies.keys import public_line
 from policies.lifecycle import ChangeState
 from policies.verification import Report, verify_folder

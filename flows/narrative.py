@@ -21,12 +21,6 @@ Fetch = Callable[[str], Any]
 """The parsed document of a digest."""
 
 
-def terminal(*, stderr: bool = False) -> Console:
-    """Where people read: as wide as their terminal, and wide enough for tables in a file."""
-    console = Console(stderr=stderr, highlight=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=110)
-
-
 class Narrator:
     """Tells entries in order on a console; remembers only when the last one was."""
 

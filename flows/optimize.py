@@ -17,7 +17,8 @@ from prefect.runtime import deployment
 from rich.console import Console
 
 from flows.mirrors import mirror
-from flows.narrative import Narrator, terminal
+from flows.narrative import Narrator
+from flows.terminal import terminal
 from policies.entries import Body, Entry, FaultRecorded, RosterChanged, RunResumed
 from policies.lifecycle import (
     Action,

@@ -36,8 +36,8 @@ def optimize(
     """
     from dataclasses import asdict
 
-    from flows.narrative import terminal
     from flows.optimize import run_change
+    from flows.terminal import terminal
 
     ending = run_change(config, terminal(stderr=format is Format.json))
     if format is Format.json:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+from flows.terminal import terminal
+
+out = terminal()
+err = terminal(stderr=True)
 
 Report = Callable[[int, int], None]
 
