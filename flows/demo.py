@@ -184,8 +184,8 @@ def _conclude(console: Console, folder: Path, change: ChangeState, report: Repor
     console.print(Rule("done", align="left"))
     console.print(
         f"{change.id}: {report.outcome}. {len(change.approved_steps)} approved steps removed "
-        f"layers {', '.join(map(str, removed))} of {change.original_layers}; the gate refused the "
-        f"candidates without layers {', '.join(map(str, refused)) or 'none'}."
+        f"layers {', '.join(map(str, removed))} of {change.original_layers}; candidates that the "
+        f"gate refused: without layer {', without layer '.join(map(str, refused)) or '-'}."
     )
     console.print(f"evidence pack: valid, {report.entries} entries verified offline")
     home = _shown(folder / "stack")

@@ -145,12 +145,15 @@ def _measured(body: said.CandidateMeasured, fetch: Fetch) -> Telling:
 
 
 def _judged(body: said.CandidateJudged, fetch: Fetch) -> Telling:
-    return (_verdicts("gate", body.passed, body.verdicts), *_failures(body.verdicts))
+    return (_verdicts("gate", body.passed, body.verdicts, _DISCARDED), *_failures(body.verdicts))
 
 
-def _verdicts(name: str, passed: bool, verdicts: tuple[Any, ...]) -> Text:
+_DISCARDED = "REFUSED, the candidate is discarded"
+
+
+def _verdicts(name: str, passed: bool, verdicts: tuple[Any, ...], no: str) -> Text:
     held = sum(one.passed for one in verdicts)
-    said_so = verdict(passed, "passes", "REFUSED, the candidate is discarded")
+    said_so = verdict(passed, "passes", no)
     return _stage(name, f"{held} of {len(verdicts)} verdicts hold  ") + said_so
 
 
@@ -201,7 +204,7 @@ def _ended(body: said.StepsEnded, fetch: Fetch) -> Telling:
 def _confirmed(body: said.HoldoutConfirmed, fetch: Fetch) -> Telling:
     kpis = fetch(body.measurements)["kpis"]
     return (
-        _verdicts("holdout", body.passed, body.verdicts),
+        _verdicts("holdout", body.passed, body.verdicts, "NOT CONFIRMED"),
         kpi_table(kpis, worst_slices=1),
         *_failures(body.verdicts),
     )
