@@ -249,7 +249,7 @@ class World:
                 )
             case lifecycle.RegisterModel():
                 return law.ModelRegistered(
-                    model=change.model, name=self.line, version="1", uri="s3://work/models/1"
+                    model=change.model, name=self.line, version="1", uri="s3://avss-work/models/1"
                 )
             case lifecycle.PromoteModel():
                 settled = change.promotion.settled if change.promotion else None

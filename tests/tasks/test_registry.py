@@ -20,7 +20,7 @@ def registry(stack) -> Registry:
 
 
 def register(registry: Registry, line: str, digest: str, **tags: str):
-    return registry.register(line, digest=digest, uri=f"s3://work/models/{digest}", tags=tags)
+    return registry.register(line, digest=digest, uri=f"s3://avss-work/models/{digest}", tags=tags)
 
 
 def test_an_unknown_line_has_nothing(stack, registry):
@@ -31,7 +31,7 @@ def test_an_unknown_line_has_nothing(stack, registry):
 
 def test_a_registered_model_is_a_candidate(stack, registry):
     made = register(registry, stack.unique, A, change="c-0001")
-    assert (made.version, made.digest, made.uri) == ("1", A, f"s3://work/models/{A}")
+    assert (made.version, made.digest, made.uri) == ("1", A, f"s3://avss-work/models/{A}")
     assert made.tags["change"] == "c-0001"
     assert made.aliases == ("candidate",)
     assert registry.current(stack.unique, "candidate") == made
