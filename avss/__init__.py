@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from avss.architecture import LayerStack, find_stack
     from avss.batching import TokenBatch, token_batches, tokenize
+    from avss.cutting.proof import Proof, prove
+    from avss.cutting.pruning import PruneResult, prune_model, remove_layers, save_cut
     from avss.digests import FolderDigest, folder_digest
     from avss.loading import load_model, load_tokenizer, materialize
     from avss.manifest import ModelManifest, read_manifest
-    from avss.observations import Observations
-    from avss.proof import Proof, prove
-    from avss.pruning import PruneResult, prune_model, remove_layers, save_cut
-    from avss.scores import LayerScore, LayerScores
-    from avss.scoring import observe, score_layers
+    from avss.scoring.observations import Observations
+    from avss.scoring.one_pass import observe, score_layers
+    from avss.scoring.scores import LayerScore, LayerScores
 
 _HOMES = {
     "architecture": ("LayerStack", "find_stack"),
@@ -25,11 +25,11 @@ _HOMES = {
     "digests": ("FolderDigest", "folder_digest"),
     "loading": ("load_model", "load_tokenizer", "materialize"),
     "manifest": ("ModelManifest", "read_manifest"),
-    "observations": ("Observations",),
-    "proof": ("Proof", "prove"),
-    "pruning": ("PruneResult", "prune_model", "remove_layers", "save_cut"),
-    "scores": ("LayerScore", "LayerScores"),
-    "scoring": ("observe", "score_layers"),
+    "scoring.observations": ("Observations",),
+    "cutting.proof": ("Proof", "prove"),
+    "cutting.pruning": ("PruneResult", "prune_model", "remove_layers", "save_cut"),
+    "scoring.scores": ("LayerScore", "LayerScores"),
+    "scoring.one_pass": ("observe", "score_layers"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -67,16 +67,18 @@ def load_tokenizer(source: Source, *, revision: str | None = None) -> Any:
         ) from error
 
 
-def materialize(source: Source, out: Path, *, revision: str | None = None) -> Path:
+def materialize(
+    source: Source, out: Path, *, revision: str | None = None, dtype: torch.dtype = torch.float32
+) -> Path:
     """Write any source as a safetensors folder at `out`, whole or not at all; returns `out`.
 
     A folder is copied as it is, hidden files left out; a hub id is downloaded and copied; a GGUF
-    file is dequantized to float32 and saved with its tokenizer.
+    file is dequantized to `dtype` and saved with its tokenizer.
     """
     where = _location(source)
     with whole_folder(out) as draft:
         if where.get("gguf_file"):
-            load_model(source).save_pretrained(draft)
+            load_model(source, dtype=dtype).save_pretrained(draft)
             load_tokenizer(source).save_pretrained(draft)
         else:
             folder = Path(source) if Path(source).is_dir() else _download(str(source), revision)

@@ -16,7 +16,7 @@ from avss.replay import Replay, Walk
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from avss.scores import LayerScores
+    from avss.scoring.scores import LayerScores
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,13 @@ import transformers
 from choosing_data import Data, load_data
 from choosing_methods import METHODS
 
-from avss.distillation import DistillationPlan, distil
+from avss.comparing.outcomes import Outcomes
+from avss.comparing.retention import compare
+from avss.cutting.pruning import write_model
+from avss.healing.distillation import DistillationPlan, distil
 from avss.kpis import measure
 from avss.loading import load_model, load_tokenizer
-from avss.outcomes import Outcomes
-from avss.profiling import profile_model
-from avss.pruning import write_model
-from avss.retention import compare
+from avss.profiling.profile import profile_model
 
 HEALED = "ours, closed form"
 DISTILLED = "ours, distilled"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avss.batching import tokenize
-from avss.kpi_file import KpiSuite, load_kpis
+from avss.kpi_file.suite import KpiSuite, load_kpis
 from deployments.reviews import read_reviews
 
 REVIEW_KPIS = load_kpis(

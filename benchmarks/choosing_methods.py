@@ -9,10 +9,10 @@ from choosing_data import Data
 
 from avss.architecture import find_stack
 from avss.batching import token_batches
-from avss.healing import heal_closed_form
-from avss.pruning import remove_layers
+from avss.cutting.pruning import remove_layers
+from avss.healing.closed_form import heal_closed_form
 from avss.replay import Replay
-from avss.scoring import score_layers
+from avss.scoring.one_pass import score_layers
 from avss.selection import probe, shortlist
 
 Candidate = tuple[int, Any, float]

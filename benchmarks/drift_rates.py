@@ -22,8 +22,8 @@ import numpy as np
 from datasets import Dataset
 from scipy.stats import binomtest
 
-from tasks.data_drift import data_drift
-from tasks.formats import delimited
+from tasks.data.formats import delimited
+from tasks.drift.data import data_drift
 
 Records = list[dict[str, Any]]
 Shift = Callable[[Records, np.random.Generator], Records]

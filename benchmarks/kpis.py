@@ -21,7 +21,7 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from avss.kpi_file import load_kpis
+from avss.kpi_file.suite import load_kpis
 from avss.kpis import measure
 from avss.loading import load_model, load_tokenizer
 

@@ -22,7 +22,7 @@ import torch
 from avss.architecture import LayerStack, find_stack
 from avss.batching import token_batches
 from avss.loading import load_model
-from avss.scoring import EPSILON, observe, run_layers
+from avss.scoring.one_pass import EPSILON, observe, run_layers
 
 Sequences = list[list[int]]
 

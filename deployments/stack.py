@@ -21,7 +21,7 @@ from deployments.buckets import BucketNames, ensure_buckets
 from deployments.home import Home, StackRecord
 from deployments.services import ALL, MLFLOW, PREFECT, SEAWEEDFS, TELEMETRY_OFF, Service
 from tasks.errors import StackError
-from tasks.s3_client import new_client
+from tasks.s3.client import new_client
 
 Report = Callable[[str], None]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from tasks.errors import StackError
-from tasks.storage import file_sha256
+from tasks.s3.storage import file_sha256
 
 Report = Callable[[str], None]
 

@@ -26,10 +26,10 @@ from flows.terminal import terminal
 from policies.keys import public_line
 from policies.lifecycle import ChangeState
 from policies.verification import Report, verify_folder
-from tasks.deciding import open_question, sign
-from tasks.export import export_pack
-from tasks.line_view import LineView
 from tasks.places import places_of
+from tasks.record.deciding import open_question, sign
+from tasks.record.export import export_pack
+from tasks.record.line_view import LineView
 
 if TYPE_CHECKING:
     from flows.optimize import Ending

@@ -16,8 +16,8 @@ from policies.entries import Entry
 from policies.lifecycle import State
 from tasks.home import home
 from tasks.job import Job
-from tasks.pages import page_of
-from tasks.runs import log_step
+from tasks.models.runs import log_step
+from tasks.record.pages import page_of
 from tasks.stages.now import change_of, step_of
 
 

@@ -49,7 +49,7 @@ from policies.lifecycle import (
 from tasks.faults import guarded, public_message
 from tasks.fitness import check_same_rules
 from tasks.job import Job
-from tasks.journal import Dated
+from tasks.record.journal import Dated
 from tasks.run_file import RunFile
 from tasks.stages import candidates, data, decisions, judging, opening, release
 from tasks.stages.now import change_of

@@ -1,4 +1,4 @@
-"""Telemetry of every library off and progress noise away, before any of them is imported."""
+"""What libraries read from the environment once, set before any of them is imported."""
 
 import os
 
@@ -11,12 +11,13 @@ DEFAULTS = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "OMP_WAIT_POLICY": "passive",  # a thread that spins while it waits starves its neighbours
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the terminal has its own telling
 }
 
 
 def hush_libraries() -> None:
-    """Set the switches for this process and those it starts; nobody has to remember telemetry."""
+    """Telemetry off, progress noise away, idle threads asleep: here and in processes started."""
     os.environ.update(TELEMETRY_OFF)
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)

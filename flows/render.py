@@ -127,7 +127,7 @@ def checks_table(checks: Sequence[Any]) -> Table:
 
 
 def status_table(standings: Sequence[Any]) -> Table:
-    """Lines and their last change (`tasks.standing.Standing`)."""
+    """Lines and their last change (`tasks.record.standing.Standing`)."""
     made = table("line", "change", "state", "layers", "waits for", "until", "approved by", "live")
     for one in standings:
         made.add_row(
@@ -168,7 +168,7 @@ def profile_table(profile: Mapping[str, Any]) -> RenderableType:
 
 
 def versions_table(versions: Sequence[Any]) -> Table:
-    """Registered versions (`tasks.registry.ModelVersion`)."""
+    """Registered versions (`tasks.models.registry.ModelVersion`)."""
     made = table("line", "version", "aliases", "layers", "change", "model")
     for one in versions:
         layers, change = one.tags.get("avss.layers", ""), one.tags.get("avss.change", "")

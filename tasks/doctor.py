@@ -14,10 +14,10 @@ from packaging.requirements import Requirement
 from tasks.errors import StorageError, TaskError
 from tasks.home import job_key_path
 from tasks.http_probe import answer_of
-from tasks.ledger_store import LedgerStore
-from tasks.mlflow_client import tracking_uri
-from tasks.s3_client import mapped_errors, new_client
-from tasks.storage import ObjectStore
+from tasks.models.mlflow_client import tracking_uri
+from tasks.record.ledger_store import LedgerStore
+from tasks.s3.client import mapped_errors, new_client
+from tasks.s3.storage import ObjectStore
 
 _SKEW = timedelta(seconds=60)
 _SWITCHES = {

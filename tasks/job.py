@@ -5,23 +5,23 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from avss.kpi_file import load_kpis
+from avss.kpi_file.suite import load_kpis
 from policies.policy import load_policy
 from policies.roster import load_roster
-from tasks.data_source import Split
-from tasks.drift import DriftLimits
+from tasks.data.snapshot import Snapshot, load_manifest, read_split, restore_snapshot
+from tasks.data.snapshot_manifest import SnapshotManifest
+from tasks.data.source import Split
+from tasks.drift.report import DriftLimits
 from tasks.environment import environment
 from tasks.errors import RunFileError
 from tasks.home import cache
-from tasks.job_keys import publish_key, read_job_key
-from tasks.journal import Journal
-from tasks.line_view import LineView
-from tasks.model_shelf import ModelShelf
+from tasks.models.shelf import ModelShelf
 from tasks.places import Places, remember
+from tasks.record.job_keys import publish_key, read_job_key
+from tasks.record.journal import Journal
+from tasks.record.line_view import LineView
 from tasks.run_file import RunFile
-from tasks.s3_objects import parse_uri
-from tasks.snapshot import Snapshot, load_manifest, read_split, restore_snapshot
-from tasks.snapshot_manifest import SnapshotManifest
+from tasks.s3.objects import parse_uri
 
 
 class Job(LineView):

@@ -7,7 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from policies.schema import LineName, faults_of
-from tasks.data_source import DataSource
+from tasks.data.source import DataSource
 from tasks.errors import RunFileError
 
 

@@ -10,7 +10,10 @@ import pytest
 from deployments.buckets import BucketNames
 from deployments.services import ALL, SEAWEEDFS, Service
 from deployments.stack import Stack
-from tasks.storage import ObjectStore
+from flows.quiet import hush_libraries
+from tasks.s3.storage import ObjectStore
+
+hush_libraries()  # before torch is imported by any test
 
 
 @dataclass(frozen=True)

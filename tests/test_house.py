@@ -40,5 +40,5 @@ def test_no_room_looks_upward(room):
 
 def test_the_check_sees_an_import_inside_a_function(tmp_path):
     path = tmp_path / "module.py"
-    path.write_text("def hidden():\n    from tasks.storage import ObjectStore\n")
+    path.write_text("def hidden():\n    from tasks.s3.storage import ObjectStore\n")
     assert set(imported(path)) == {"tasks"}

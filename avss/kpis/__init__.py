@@ -3,17 +3,17 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from avss.comparing.outcomes import Outcomes
 from avss.errors import InputError
-from avss.kpi_file import KpiSuite
+from avss.kpi_file.suite import KpiSuite
 from avss.kpis.agreement import measure_agreement
 from avss.kpis.classification import measure_classification
 from avss.kpis.custom import measure_custom
 from avss.kpis.generation import measure_generation
+from avss.kpis.likelihood import Progress
 from avss.kpis.multiple_choice import measure_multiple_choice
 from avss.kpis.perplexity import measure_perplexity
 from avss.kpis.subject import Subject
-from avss.likelihood import Progress
-from avss.outcomes import Outcomes
 
 _MEASURES: Mapping[str, Callable[..., Any]] = {
     "classification": measure_classification,

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from avss.kpi_kinds import AgreementKpi
-from avss.kpi_parts import template_fields
+from avss.comparing.metrics import Floats
+from avss.comparing.outcomes import KpiOutcomes
+from avss.kpi_file.kinds import AgreementKpi
+from avss.kpi_file.parts import template_fields
 from avss.kpis.classification import check_labels, label_columns
 from avss.kpis.greedy import greedy_answers
+from avss.kpis.likelihood import answer_log_likelihoods, prompt_batches
 from avss.kpis.prompts import Prompter, Record, Selection, digest_inputs, select
 from avss.kpis.results import build
 from avss.kpis.subject import Subject
-from avss.likelihood import answer_log_likelihoods, prompt_batches
-from avss.metrics import Floats
-from avss.outcomes import KpiOutcomes
 
 BUCKETS = 128
 """Token t falls into bucket t mod BUCKETS."""

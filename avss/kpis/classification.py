@@ -7,15 +7,15 @@ import numpy as np
 import torch
 
 from avss.batching import token_batches
+from avss.comparing.metrics import Floats
+from avss.comparing.outcomes import KpiOutcomes
 from avss.errors import InputError
-from avss.kpi_kinds import ClassificationKpi
-from avss.kpi_parts import template_fields
+from avss.kpi_file.kinds import ClassificationKpi
+from avss.kpi_file.parts import template_fields
+from avss.kpis.likelihood import Question, answer_log_likelihoods
 from avss.kpis.prompts import Prompter, Record, Selection, digest_inputs, select
 from avss.kpis.results import build
 from avss.kpis.subject import Subject
-from avss.likelihood import Question, answer_log_likelihoods
-from avss.metrics import Floats
-from avss.outcomes import KpiOutcomes
 
 
 def measure_classification(

@@ -5,12 +5,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from avss.comparing.outcomes import KpiOutcomes
 from avss.errors import InputError
-from avss.kpi_kinds import CustomKpi
+from avss.kpi_file.kinds import CustomKpi
 from avss.kpis.prompts import Record, digest_inputs, select
 from avss.kpis.results import build
 from avss.kpis.subject import Subject
-from avss.outcomes import KpiOutcomes
 
 
 def measure_custom(subject: Subject, kpi: CustomKpi, records: Sequence[Record]) -> KpiOutcomes:

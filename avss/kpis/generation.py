@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from avss.answers import judge
-from avss.kpi_kinds import GenerationKpi
-from avss.kpi_parts import template_fields
+from avss.comparing.outcomes import KpiOutcomes
+from avss.kpi_file.kinds import GenerationKpi
+from avss.kpi_file.parts import template_fields
+from avss.kpis.answers import judge
 from avss.kpis.greedy import cut_at_stop, greedy_answers
 from avss.kpis.prompts import Prompter, Record, digest_inputs, select
 from avss.kpis.results import build
 from avss.kpis.subject import Subject
-from avss.outcomes import KpiOutcomes
 
 
 def measure_generation(

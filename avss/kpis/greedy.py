@@ -7,8 +7,8 @@ import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from avss.batching import token_batches
+from avss.kpis.likelihood import left_padded
 from avss.kpis.subject import Subject
-from avss.likelihood import left_padded
 
 
 def greedy_answers(

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from avss.comparing.outcomes import KpiOutcomes
 from avss.errors import InputError
-from avss.kpi_kinds import MultipleChoiceKpi
-from avss.kpi_parts import template_fields
+from avss.kpi_file.kinds import MultipleChoiceKpi
+from avss.kpi_file.parts import template_fields
+from avss.kpis.likelihood import answer_log_likelihoods
 from avss.kpis.prompts import (
     Example,
     Prompter,
@@ -18,8 +20,6 @@ from avss.kpis.prompts import (
 )
 from avss.kpis.results import build
 from avss.kpis.subject import Subject
-from avss.likelihood import answer_log_likelihoods
-from avss.outcomes import KpiOutcomes
 
 
 def measure_multiple_choice(

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from avss.comparing.metrics import Floats
+from avss.comparing.outcomes import KpiOutcomes
 from avss.errors import InputError
-from avss.kpi_kinds import PerplexityKpi
-from avss.kpi_parts import template_fields
+from avss.kpi_file.kinds import PerplexityKpi
+from avss.kpi_file.parts import template_fields
 from avss.kpis.prompts import Record, digest_inputs, fill, select
 from avss.kpis.results import build
 from avss.kpis.subject import Subject
-from avss.metrics import Floats
-from avss.outcomes import KpiOutcomes
-from avss.text_loss import causal_losses, masked_losses
+from avss.kpis.text_loss import causal_losses, masked_losses
 
 DEFAULT_WINDOW = 2048
 

@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any
 
 from avss.errors import InputError
-from avss.kpi_parts import PromptedKpi, template_fields
-from avss.kpi_slices import is_null
+from avss.kpi_file.parts import PromptedKpi, template_fields
+from avss.kpi_file.slices import is_null
+from avss.kpis.likelihood import Question
 from avss.kpis.subject import Subject
-from avss.likelihood import Question
 
 Record = Mapping[str, Any]
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from avss.comparing.metrics import Floats
+from avss.comparing.outcomes import KpiOutcomes, RareSet
 from avss.errors import InputError
-from avss.kpi_slices import slice_labels
+from avss.kpi_file.slices import slice_labels
 from avss.kpis.prompts import Selection
-from avss.metrics import Floats
-from avss.outcomes import KpiOutcomes, RareSet
 
 
 def build(

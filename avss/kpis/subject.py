@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from avss.errors import InputError
-from avss.likelihood import Progress
+from avss.kpis.likelihood import Progress
 
 CPU_FORWARD_TOKENS = 512
 """On a CPU a forward pass of more positions leaves the caches, and pads more: measured slower."""

@@ -32,9 +32,9 @@ def export(
 
     Example: avss export my-line-0001 --out pack/
     """
-    from tasks.export import export_pack
-    from tasks.line_view import LineView, line_of
     from tasks.places import places_of
+    from tasks.record.export import export_pack
+    from tasks.record.line_view import LineView, line_of
 
     view = LineView(line_of(change), places_of(line_of(change), work, ledger))
     files = export_pack(view, change, out_dir)

@@ -66,10 +66,10 @@ def status(
     """
     from flows.narrative import Narrator
     from flows.render import status_table
-    from tasks.ledger_store import LedgerStore
-    from tasks.line_view import LineView, line_of
     from tasks.places import places_of
-    from tasks.standing import standing_of
+    from tasks.record.ledger_store import LedgerStore
+    from tasks.record.line_view import LineView, line_of
+    from tasks.record.standing import standing_of
 
     if change is not None:
         view = LineView(line_of(change), places_of(line_of(change), work, ledger))
@@ -108,10 +108,10 @@ def dossier(
 
     Example: avss dossier my-line-0001 --step 2
     """
-    from tasks.deciding import asked_step, parse_step
-    from tasks.line_view import LineView, line_of
-    from tasks.pages import page_of
     from tasks.places import places_of
+    from tasks.record.deciding import asked_step, parse_step
+    from tasks.record.line_view import LineView, line_of
+    from tasks.record.pages import page_of
 
     view = LineView(line_of(change), places_of(line_of(change), work, ledger))
     found = view.change(change)

@@ -70,15 +70,15 @@ def model_folder(source: str) -> str:
     """A source that `avss` can load: an s3:// prefix is fetched and verified first."""
     if not source.startswith("s3://"):
         return source
-    from tasks.models import fetch_model
+    from tasks.models.folders import fetch_model
 
     return str(fetch_model(source))
 
 
 def records_at(source: str, text_field: str | None = None) -> list[dict[str, Any]]:
     """The records of `--data`; with a text field, each is checked to have text there."""
+    from tasks.data.pull import read_source
     from tasks.home import cache
-    from tasks.pull import read_source
 
     where = cache("data") if source.startswith("s3://") else Path()
     return read_source(source, text_field, cache=where)

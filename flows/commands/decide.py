@@ -78,9 +78,9 @@ def _decide(
     yes: bool,
     buckets: tuple[str | None, str | None],
 ) -> None:
-    from tasks.deciding import open_question, sign
-    from tasks.line_view import LineView, line_of
     from tasks.places import places_of
+    from tasks.record.deciding import open_question, sign
+    from tasks.record.line_view import LineView, line_of
 
     view = LineView(line_of(change), places_of(line_of(change), *buckets))
     question = open_question(view, change, step, evidence)

@@ -109,7 +109,7 @@ def schema(
 
     Example: avss schema run > run.schema.json
     """
-    from avss.kpi_file import KpiSuite
+    from avss.kpi_file.suite import KpiSuite
     from policies.policy import Policy
     from tasks.run_file import RunFile
 

@@ -20,7 +20,7 @@ def list_versions(
     Example: avss registry list my-line
     """
     from flows.render import versions_table
-    from tasks.registry import Registry
+    from tasks.models.registry import Registry
 
     registry = Registry()
     lines = [line] if line else registry.lines()
@@ -39,7 +39,7 @@ def show(line: LineArgument, format: FormatOption = Format.text) -> None:
     """
     from flows.render import version_facts
     from tasks.errors import RegistryError
-    from tasks.registry import Registry
+    from tasks.models.registry import Registry
 
     found = Registry().current(line)
     if found is None:

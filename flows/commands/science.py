@@ -57,7 +57,7 @@ def score(
     Example: avss score --model ./my-model --data reviews.jsonl --text-field text
     """
     from avss.loading import load_model, load_tokenizer
-    from avss.scoring import score_layers
+    from avss.scoring.one_pass import score_layers
     from flows.render import ranking_table
 
     texts = [record[text_field] for record in records_at(data, text_field)]
@@ -91,7 +91,7 @@ def prune(
 
     Example: avss prune --model ./my-model --drop 3,17 --out ./my-model-28
     """
-    from avss.pruning import parse_drop, prune_model
+    from avss.cutting.pruning import parse_drop, prune_model
 
     result = prune_model(model_folder(model), parse_drop(drop), out_dir, revision=revision)
     if format is Format.json:
@@ -115,10 +115,10 @@ def evaluate(
 
     Example: avss evaluate --model ./cut --base ./my-model --kpis kpis.yaml --data test.jsonl
     """
-    from avss.kpi_file import load_kpis
+    from avss.comparing.retention import compare
+    from avss.kpi_file.suite import load_kpis
     from avss.kpis import measure
     from avss.loading import load_model, load_tokenizer
-    from avss.retention import compare
     from flows.render import kpi_table
 
     suite = load_kpis(kpis)
@@ -151,7 +151,7 @@ def profile(
 
     Example: avss profile --model ./cut --base ./my-model
     """
-    from avss.profiling import profile_model
+    from avss.profiling.profile import profile_model
     from flows.render import profile_table
 
     with progress("Profiling") as report:

@@ -14,7 +14,7 @@ from tasks.errors import DataError
 
 
 class DriftCheck(Document):
-    """`tasks.drift.DriftCheck`."""
+    """`tasks.drift.report.DriftCheck`."""
 
     name: str
     method: str = ""
@@ -25,13 +25,13 @@ class DriftCheck(Document):
 
 
 class DriftDocument(Document):
-    """`tasks.drift.DriftReport`, of data or of scores."""
+    """`tasks.drift.report.DriftReport`, of data or of scores."""
 
     checks: tuple[DriftCheck, ...] = ()
 
 
 class Expectation(Document):
-    """`tasks.validation.ExpectationOutcome`."""
+    """`tasks.data.validation.ExpectationOutcome`."""
 
     type: str
     column: str | None = None
@@ -41,7 +41,7 @@ class Expectation(Document):
 
 
 class ValidationDocument(Document):
-    """`tasks.validation.ValidationReport`."""
+    """`tasks.data.validation.ValidationReport`."""
 
     passed: bool | None = None
     expectations: tuple[Expectation, ...] = ()
@@ -60,7 +60,7 @@ class SnapshotSplit(Document):
 
 
 class SnapshotDocument(Document):
-    """`tasks.snapshot_manifest.SnapshotManifest`."""
+    """`tasks.data.snapshot_manifest.SnapshotManifest`."""
 
     source: SnapshotSource = SnapshotSource()
     records: int | None = None

@@ -20,7 +20,7 @@ class Document(BaseModel):
 
 
 class ScoredLayer(Document):
-    """`avss.scores.LayerScore`."""
+    """`avss.scoring.scores.LayerScore`."""
 
     index: int
     avss: Number | None = None
@@ -29,7 +29,7 @@ class ScoredLayer(Document):
 
 
 class RankInterval(Document):
-    """`avss.stability.RankInterval`."""
+    """`avss.scoring.stability.RankInterval`."""
 
     index: int
     low: int
@@ -37,7 +37,7 @@ class RankInterval(Document):
 
 
 class Stability(Document):
-    """`avss.stability.Stability`."""
+    """`avss.scoring.stability.Stability`."""
 
     rank_intervals: tuple[RankInterval, ...] = ()
 
@@ -49,7 +49,7 @@ class Ranked(Document):
 
 
 class ScoresDocument(Document):
-    """`avss.scores.LayerScores`: the model before this step."""
+    """`avss.scoring.scores.LayerScores`: the model before this step."""
 
     layers: tuple[ScoredLayer, ...] = ()
     ranking: tuple[Ranked, ...] = ()
@@ -64,7 +64,7 @@ class ProbeDocument(Document):
 
 
 class HealingDocument(Document):
-    """`avss.healing_report.HealingReport`."""
+    """`avss.healing.report.HealingReport`."""
 
     method: str = "none"
     loss_before: Number | None = None
@@ -73,7 +73,7 @@ class HealingDocument(Document):
 
 
 class ComparedSlice(Document):
-    """`avss.comparison.SliceComparison`."""
+    """`avss.comparing.comparison.SliceComparison`."""
 
     slice: str
     n: int | None = None
@@ -85,7 +85,7 @@ class ComparedSlice(Document):
 
 
 class ComparedMetric(ComparedSlice):
-    """`avss.comparison.MetricComparison`."""
+    """`avss.comparing.comparison.MetricComparison`."""
 
     slice: str = ""
     name: str
@@ -100,7 +100,7 @@ def _count(broken: object) -> object:
 
 
 class RareCasesResult(Document):
-    """`avss.comparison.RareCases`; `broken` is counted where record numbers are listed."""
+    """`avss.comparing.comparison.RareCases`; `broken` is a count, not the record numbers."""
 
     kpi: str
     n: int | None = None
@@ -109,7 +109,7 @@ class RareCasesResult(Document):
 
 
 class KpisDocument(Document):
-    """`avss.comparison.Comparison`: `evaluate --format json`."""
+    """`avss.comparing.comparison.Comparison`: `evaluate --format json`."""
 
     confidence: Number | None = None
     kpis: tuple[ComparedMetric, ...] = ()
@@ -117,7 +117,7 @@ class KpisDocument(Document):
 
 
 class SliceFlips(Document):
-    """`avss.output_drift.SliceDrift`."""
+    """`avss.comparing.output_drift.SliceDrift`."""
 
     slice: str
     n: int | None = None
@@ -125,7 +125,7 @@ class SliceFlips(Document):
 
 
 class OutputKpi(Document):
-    """`avss.output_drift.KpiDrift`."""
+    """`avss.comparing.output_drift.KpiDrift`."""
 
     kpi: str
     n: int | None = None
@@ -138,13 +138,13 @@ class OutputKpi(Document):
 
 
 class OutputsDocument(Document):
-    """`avss.output_drift.OutputDrift`."""
+    """`avss.comparing.output_drift.OutputDrift`."""
 
     kpis: tuple[OutputKpi, ...] = ()
 
 
 class ProfileSize(Document):
-    """`avss.profiling.Size`."""
+    """`avss.profiling.profile.Size`."""
 
     parameters: int | None = None
     bytes_on_disk: int | None = None
@@ -153,7 +153,7 @@ class ProfileSize(Document):
 
 
 class ProfileSpeed(Document):
-    """`avss.profiling.Measured`."""
+    """`avss.profiling.profile.Measured`."""
 
     name: str
     value: Number | None = None
@@ -164,7 +164,7 @@ class ProfileSpeed(Document):
 
 
 class ProfileCost(Document):
-    """`avss.costs.Cost`."""
+    """`avss.profiling.costs.Cost`."""
 
     currency: str
     hours_per_month: Number | None = None
@@ -175,7 +175,7 @@ class ProfileCost(Document):
 
 
 class ProfileDocument(Document):
-    """`avss.profiling.Profile`."""
+    """`avss.profiling.profile.Profile`."""
 
     size: ProfileSize | None = None
     base_size: ProfileSize | None = None

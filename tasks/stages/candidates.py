@@ -4,11 +4,11 @@ import warnings
 from typing import Any
 
 from avss.batching import tokenize
+from avss.cutting.pruning import remove_layers, save_cut
 from avss.digests import FolderDigest, folder_digest
 from avss.errors import UnsupportedArchitectureError
-from avss.healing import FewTokensWarning, heal_closed_form
-from avss.pruning import remove_layers, save_cut
-from avss.scoring import score_layers
+from avss.healing.closed_form import FewTokensWarning, heal_closed_form
+from avss.scoring.one_pass import score_layers
 from avss.selection import probe, shortlist
 from policies.entries import BaseMeasured, CandidateBuilt, LayersRanked, ShortlistProbed
 from policies.lifecycle import (
@@ -19,8 +19,8 @@ from policies.lifecycle import (
     State,
 )
 from tasks.job import Job
-from tasks.measuring import measure_kpis
-from tasks.model_shelf import LoadedModel
+from tasks.measuring.candidate import measure_kpis
+from tasks.models.shelf import LoadedModel
 from tasks.stages.now import change_of, pinned, step_of
 
 _MAX_LENGTH = 512

@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 from policies.entries import DataValidated, DriftChecked, SnapshotPinned, Splits
 from policies.lifecycle import CheckDataDrift, PinSnapshot, State, ValidateData
-from tasks.data_drift import data_drift
+from tasks.data.snapshot import pin_snapshot, read_split
+from tasks.data.validation import validate
+from tasks.drift.data import data_drift
 from tasks.home import cache
 from tasks.job import Job
-from tasks.snapshot import pin_snapshot, read_split
 from tasks.stages.now import change_of, last_manifest, pinned
-from tasks.validation import validate
 
 
 def pin(job: Job, state: State, action: PinSnapshot) -> SnapshotPinned:

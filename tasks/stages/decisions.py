@@ -18,7 +18,7 @@ from policies.lifecycle import (
     settle,
 )
 from tasks.job import Job
-from tasks.journal import Dated
+from tasks.record.journal import Dated
 from tasks.stages.now import change_of
 
 _ENDINGS = {

@@ -12,7 +12,7 @@ from policies.lifecycle import (
 )
 from policies.measurements import Measurements
 from tasks.job import Job
-from tasks.measuring import measure_against_base
+from tasks.measuring.candidate import measure_against_base
 from tasks.stages.now import attempt_of, change_of, pinned, step_of
 
 

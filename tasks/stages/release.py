@@ -3,7 +3,7 @@
 from policies.entries import ModelPromoted, ModelRegistered
 from policies.lifecycle import ChangeState, PromoteModel, RegisterModel, State
 from tasks.job import Job
-from tasks.registry import Registry
+from tasks.models.registry import Registry
 from tasks.stages.now import change_of
 
 

@@ -16,10 +16,10 @@ import transformers
 import yaml
 
 from avss.architecture import find_stack
+from avss.cutting.proof import Proof, ProofCase, prove_all
+from avss.cutting.pruning import remove_layers, write_model
 from avss.errors import ProofError, UnsupportedArchitectureError
-from avss.proof import Proof, ProofCase, prove_all
-from avss.pruning import remove_layers, write_model
-from avss.scoring import observe
+from avss.scoring.one_pass import observe
 
 PLACES = {
     "first": lambda layers: [0],

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avss.cadence import (
+from avss.cutting.cadence import (
     Period,
     explicit_dense_layers,
     fit_period,

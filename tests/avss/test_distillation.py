@@ -6,10 +6,10 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from avss.distillation import DistillationPlan, distil
+from avss.cutting.pruning import remove_layers
 from avss.errors import InputError
+from avss.healing.distillation import DistillationPlan, distil
 from avss.language_loss import mean_loss
-from avss.pruning import remove_layers
 
 BUILD = {
     "llama": lambda: LlamaForCausalLM(

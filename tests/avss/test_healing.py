@@ -21,9 +21,9 @@ from transformers import (
 )
 
 from avss.architecture import find_stack
+from avss.cutting.pruning import remove_layers
 from avss.errors import InputError
-from avss.healing import FewTokensWarning, heal_closed_form, share_weights
-from avss.pruning import remove_layers
+from avss.healing.closed_form import FewTokensWarning, heal_closed_form, share_weights
 
 SMALL = {
     "vocab_size": 40,

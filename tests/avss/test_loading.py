@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from avss.cutting.pruning import write_model
 from avss.digests import folder_digest, source_digest
 from avss.errors import InputError
 from avss.loading import load_model, load_tokenizer, materialize
-from avss.pruning import write_model
 
 
 @pytest.fixture

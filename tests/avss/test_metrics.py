@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from avss.answers import judge
-from avss.metrics import METRICS
+from avss.comparing.metrics import METRICS
+from avss.kpis.answers import judge
 
 
 def columns(seed: int, n: int, classes: int) -> dict[str, np.ndarray]:

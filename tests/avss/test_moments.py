@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from avss.moments import Moments, row_statistics
+from avss.scoring.moments import Moments, row_statistics
 
 VALUES = st.floats(-1e6, 1e6, allow_nan=False, width=32)
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from avss.architecture import find_stack
+from avss.cutting.pruning import prune_model
 from avss.loading import load_model, load_tokenizer
-from avss.pruning import prune_model
-from avss.scoring import score_layers
+from avss.scoring.one_pass import score_layers
 from deployments.seed import model_folder
 
 TEXTS = [

@@ -8,10 +8,10 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM, LlamaConfig, LlamaForCausalLM
 
-from avss.costs import CostModel
-from avss.energy import EnergyMeter
 from avss.errors import InputError
-from avss.profiling import profile_model
+from avss.profiling.costs import CostModel
+from avss.profiling.energy import EnergyMeter
+from avss.profiling.profile import profile_model
 
 HIDDEN, KV_HEADS, HEAD = 32, 2, 8
 

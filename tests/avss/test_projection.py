@@ -19,7 +19,7 @@ from transformers import (
 
 from avss.architecture import find_stack
 from avss.batching import token_batches
-from avss.projection import find_projection
+from avss.healing.projection import find_projection
 from avss.replay import Replay
 
 SMALL = {

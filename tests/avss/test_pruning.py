@@ -9,11 +9,11 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from avss.architecture import find_stack
+from avss.cutting.proof import ProofCase, prove_all
+from avss.cutting.pruning import parse_drop, prune_model, remove_layers, save_cut, write_model
 from avss.digests import folder_digest
 from avss.errors import InputError, ProofError, UnsupportedArchitectureError
 from avss.manifest import read_manifest
-from avss.proof import ProofCase, prove_all
-from avss.pruning import parse_drop, prune_model, remove_layers, save_cut, write_model
 
 IDS = torch.arange(2, 22).reshape(2, 10)
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avss.bootstrap import needed_examples
+from avss.comparing.bootstrap import needed_examples
+from avss.comparing.outcomes import KpiOutcomes, Outcomes, RareSet
+from avss.comparing.output_drift import compare_outputs
+from avss.comparing.retention import compare
 from avss.errors import InputError
-from avss.outcomes import KpiOutcomes, Outcomes, RareSet
-from avss.output_drift import compare_outputs
-from avss.retention import compare
 
 
 def accuracy(right: Any, **more: Any) -> Outcomes:

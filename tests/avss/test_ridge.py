@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avss.ridge import Ridge, RidgeStatistics, choose
+from avss.healing.ridge import Ridge, RidgeStatistics, choose
 
 CPU = torch.device("cpu")
 steady = settings(deadline=None, max_examples=40)

@@ -9,11 +9,11 @@ import pytest
 import torch
 from accelerate import dispatch_model
 
+from avss.cutting.pruning import remove_layers
 from avss.errors import InputError, UnsupportedArchitectureError
-from avss.observations import Observations
-from avss.pruning import remove_layers
-from avss.scores import LayerScores
-from avss.scoring import observe, score_layers
+from avss.scoring.observations import Observations
+from avss.scoring.one_pass import observe, score_layers
+from avss.scoring.scores import LayerScores
 
 SOURCES = ("contribution", "output", "mlp")
 NUMBERS = ("variance", "sparsity", "avss", "share", "block_influence", "angular_distance")

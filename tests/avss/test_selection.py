@@ -13,9 +13,9 @@ from transformers import (
 )
 
 from avss.architecture import find_stack
+from avss.cutting.pruning import remove_layers
 from avss.errors import InputError, UnsupportedArchitectureError
-from avss.pruning import remove_layers
-from avss.scores import LayerScore, LayerScores
+from avss.scoring.scores import LayerScore, LayerScores
 from avss.selection import probe, shortlist
 
 

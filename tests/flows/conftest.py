@@ -19,8 +19,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from policies.keys import public_line
-from tasks.line_view import LineView
 from tasks.places import Places
+from tasks.record.line_view import LineView
 
 LAYERS = 6
 RECORDS = 240

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tasks.errors import MissingError
-from tasks.registry import Registry
+from tasks.models.registry import Registry
 
 pytestmark = pytest.mark.stack
 ONCE = (

@@ -7,7 +7,7 @@ import pytest
 from tasks import doctor
 from tasks.doctor import diagnose
 from tasks.errors import StorageError
-from tasks.storage import ObjectStore
+from tasks.s3.storage import ObjectStore
 
 
 @pytest.fixture(autouse=True)

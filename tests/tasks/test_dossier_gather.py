@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from avss.comparison import Comparison, MetricComparison, RareCases, SliceComparison
-from avss.costs import CostModel
-from avss.healing_report import HealingReport
-from avss.profiling import Measured as ProfiledSpeed
-from avss.profiling import Profile, Size
-from avss.scores import LayerScore, LayerScores
+from avss.comparing.comparison import Comparison, MetricComparison, RareCases, SliceComparison
+from avss.healing.report import HealingReport
+from avss.profiling.costs import CostModel
+from avss.profiling.profile import Measured as ProfiledSpeed
+from avss.profiling.profile import Profile, Size
+from avss.scoring.scores import LayerScore, LayerScores
+from avss.scoring.stability import RankInterval, Stability
 from avss.selection import ProbeResult
-from avss.stability import RankInterval, Stability
 from policies.evidence import RefusedAttempt, StepEvidence
 from policies.measurements import (
     CalibrationFacts,
@@ -31,7 +31,7 @@ from policies.policy import Policy, parse_policy
 from policies.rules import judge, passed
 from tasks.dossier import StepSource, Surroundings, gather, render
 from tasks.dossier.facts import AskFact
-from tasks.drift import DriftCheck, DriftReport
+from tasks.drift.report import DriftCheck, DriftReport
 from tasks.errors import DataError
 
 LAYERS = 12

@@ -10,10 +10,10 @@ import pytest
 import tasks.dossier
 from policies.policy_sections import DataDriftLimits, OutputDriftLimits, ScoreDriftLimits
 from policies.rules import RULES
+from tasks.data.splits import SPLITS
 from tasks.dossier.facts import DriftFact, PolicyPoint, UnknownFact
 from tasks.dossier.resources import SIZES, TIMES
 from tasks.dossier.texts import LANGUAGES, load_texts
-from tasks.splits import SPLITS
 
 ROOT = Path(tasks.dossier.__file__).parent
 CATALOGUES = {language: load_texts(language).entries for language in LANGUAGES}

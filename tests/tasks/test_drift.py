@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import wasserstein_distance
 
-from tasks.chance import auc_noise, jensenshannon_noise, largest_change, wasserstein_noise
-from tasks.data_drift import data_drift
-from tasks.drift import DriftCheck, DriftLimits, DriftReport
-from tasks.score_drift import score_drift
+from tasks.drift.chance import auc_noise, jensenshannon_noise, largest_change, wasserstein_noise
+from tasks.drift.data import data_drift
+from tasks.drift.report import DriftCheck, DriftLimits, DriftReport
+from tasks.drift.scores import score_drift
 
 WORDS = [f"{a}{b}{c}" for a in "bdfglm" for b in "aeiou" for c in ("n", "st", "rk", "lm")]
 FOREIGN = [f"{a}{b}{c}" for a in "hjkvxz" for b in "åäö" for c in ("n", "st", "rk", "lm")]

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tasks.errors import ConflictError, StorageError
-from tasks.ledger_store import LedgerStore
-from tasks.s3_client import new_client
+from tasks.record.ledger_store import LedgerStore
+from tasks.s3.client import new_client
 
 SOON = timedelta(minutes=1)
 

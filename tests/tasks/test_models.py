@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from avss.digests import MANIFEST_NAME, folder_digest
-from tasks import models
 from tasks.errors import MissingError, StorageError
-from tasks.models import fetch_file, fetch_model, publish_model
-from tasks.storage import ObjectStore
+from tasks.models import folders as models
+from tasks.models.folders import fetch_file, fetch_model, publish_model
+from tasks.s3.storage import ObjectStore
 
 
 @pytest.fixture(autouse=True)

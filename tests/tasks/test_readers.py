@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tasks.data.readers import format_of, iter_records, read_records
 from tasks.errors import DataError
-from tasks.readers import format_of, iter_records, read_records
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), max_size=30)
 FRESH_FILE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

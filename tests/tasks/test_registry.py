@@ -5,9 +5,9 @@ import math
 import pytest
 
 from tasks.errors import RegistryError
-from tasks.mlflow_client import new_client
-from tasks.registry import Registry
-from tasks.runs import log_step
+from tasks.models.mlflow_client import new_client
+from tasks.models.registry import Registry
+from tasks.models.runs import log_step
 
 pytestmark = pytest.mark.stack
 

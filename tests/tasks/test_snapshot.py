@@ -11,16 +11,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.data_source import DataSource, Fields
-from tasks.errors import DataError
-from tasks.snapshot import (
+from tasks.data.snapshot import (
     Snapshot,
     load_manifest,
     pin_snapshot,
     read_split,
     restore_snapshot,
 )
-from tasks.splits import SPLITS, normalized
+from tasks.data.source import DataSource, Fields
+from tasks.data.splits import SPLITS, normalized
+from tasks.errors import DataError
 
 FIELDS = Fields(id="id", text="text")
 Write = Callable[..., DataSource]

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tasks.data_source import DataSource, Fields
+from tasks.data.pull import read_source
+from tasks.data.snapshot import pin_snapshot, read_split, restore_snapshot
+from tasks.data.source import DataSource, Fields
+from tasks.data.splits import SPLITS
 from tasks.errors import DataError, StorageError
-from tasks.pull import read_source
-from tasks.snapshot import pin_snapshot, read_split, restore_snapshot
-from tasks.splits import SPLITS
-from tasks.storage import ObjectStore
+from tasks.s3.storage import ObjectStore
 
 
 def rows(start: int, stop: int) -> bytes:
@@ -212,7 +212,7 @@ def test_a_cut_connection_is_taken_up_where_it_broke(faults: Faults, tmp_path: P
 def test_a_connection_that_keeps_breaking_ends_clearly(
     faults: Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.origins.time.sleep", lambda _: None)
+    monkeypatch.setattr("tasks.data.origins.time.sleep", lambda _: None)
     faults.store.put("big.jsonl", rows(0, 2_000))
     faults.cut_after, faults.cuts_left = 5_000, 1000
     with pytest.raises(StorageError, match=r"big\.jsonl: the connection to S3 broke 5 times"):

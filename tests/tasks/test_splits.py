@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.data_source import SplitShares
-from tasks.splits import normalized, order_of, place_of, split_at
+from tasks.data.source import SplitShares
+from tasks.data.splits import normalized, order_of, place_of, split_at
 
 SHARES = SplitShares(calibration=0.3, validation=0.4, holdout=0.3)
 

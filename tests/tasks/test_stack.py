@@ -15,8 +15,8 @@ from deployments.home import Home, ProcessRecord, StackRecord
 from deployments.services import MLFLOW, SEAWEEDFS, Service
 from deployments.stack import Health, Stack
 from tasks.errors import StackError
-from tasks.s3_client import new_client
-from tasks.storage import ObjectStore
+from tasks.s3.client import new_client
+from tasks.s3.storage import ObjectStore
 
 
 def service(code: str, name: str = "fake", grace: float = 10.0) -> Service:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import MissingError, StorageError
-from tasks.storage import Location, ObjectInfo, ObjectStore, parse_uri
+from tasks.s3.storage import Location, ObjectInfo, ObjectStore, parse_uri
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from tasks.data_source import DataSource, Fields
+from tasks.data.snapshot import Snapshot, pin_snapshot
+from tasks.data.source import DataSource, Fields
+from tasks.data.suites import ExpectationSpec, ExpectationSuite, shipped_suites
+from tasks.data.validation import validate
 from tasks.errors import DataError
-from tasks.snapshot import Snapshot, pin_snapshot
-from tasks.suites import ExpectationSpec, ExpectationSuite, shipped_suites
-from tasks.validation import validate
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LABELS = ("positive", "neutral", "negative")

@@ -5,8 +5,8 @@ import urllib.request
 
 import pytest
 
-from tasks.mlflow_client import new_client as mlflow_client
-from tasks.storage import ObjectStore
+from tasks.models.mlflow_client import new_client as mlflow_client
+from tasks.s3.storage import ObjectStore
 
 pytestmark = pytest.mark.stack
 

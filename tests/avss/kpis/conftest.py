@@ -9,9 +9,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from avss.kpi_file import load_kpis
+from avss.comparing.outcomes import KpiOutcomes
+from avss.kpi_file.suite import load_kpis
 from avss.kpis import measure
-from avss.outcomes import KpiOutcomes
 
 WORDS = [
     "the tablet helped with my pain and I slept well",

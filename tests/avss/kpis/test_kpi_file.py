@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from avss import kpi_kinds
 from avss.errors import InputError
-from avss.kpi_file import KpiSuite, load_kpis
+from avss.kpi_file import kinds as kpi_kinds
+from avss.kpi_file.suite import KpiSuite, load_kpis
 
 WHOLE = """
 kpis:

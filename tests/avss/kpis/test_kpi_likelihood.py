@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import BertConfig, BertForMaskedLM, Gemma2Config, Gemma2ForCausalLM
 
-from avss.likelihood import Question, answer_log_likelihoods, prompt_batches
-from avss.text_loss import causal_losses, masked_losses, windows
+from avss.kpis.likelihood import Question, answer_log_likelihoods, prompt_batches
+from avss.kpis.text_loss import causal_losses, masked_losses, windows
 
 
 def plainly(model: Any, prompt: tuple[int, ...], answer: tuple[int, ...]) -> float:

@@ -10,11 +10,11 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
 
+from avss.comparing.outcomes import Outcomes
+from avss.comparing.retention import compare
 from avss.errors import InputError
-from avss.kpi_file import load_kpis
+from avss.kpi_file.suite import load_kpis
 from avss.kpis import measure
-from avss.outcomes import Outcomes
-from avss.retention import compare
 
 SENTIMENT = {
     "kind": "classification",

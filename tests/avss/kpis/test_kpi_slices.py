@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from avss.errors import InputError
-from avss.kpi_parts import SliceRule
-from avss.kpi_slices import slice_labels
+from avss.kpi_file.parts import SliceRule
+from avss.kpi_file.slices import slice_labels
 
 
 @pytest.mark.parametrize(

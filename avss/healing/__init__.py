@@ -1,0 +1,1 @@
+"""What a cut left is mended: ridge regressions folded into weights, or distillation."""

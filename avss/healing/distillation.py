@@ -1,0 +1,230 @@
+"""Distillation healing: the base model teaches the cut one, on text that is not the gate's."""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from avss.architecture import find_stack
+from avss.batching import TokenBatch, token_batches
+from avss.errors import InputError
+from avss.healing.adapters import add_adapters, merge_adapters, open_layers
+from avss.healing.checkpoint import TrainingState, fingerprint, load_state, save_state
+from avss.healing.loss import DistillationLoss, aligned_states
+from avss.healing.report import HealingReport
+from avss.language_loss import mean_loss, require_causal
+
+_DIVERGED = 1.5
+"""A held-out loss this many times the one before training will not come back."""
+
+
+@dataclass(frozen=True)
+class DistillationPlan:
+    """How to train.
+
+    `tokens` is the budget, repeats included; `rank` of the adapters, None to train every weight of
+    the layers; `logits`, `text` and `hidden` weigh the parts of the loss (see DistillationLoss).
+    The held-out text is measured `evaluations` times; after `patience` of them in a row without a
+    new low, training stops early. The same plan, text and seed give the same model on one machine.
+    """
+
+    tokens: int = 250_000
+    rank: int | None = 16
+    learning_rate: float = 5e-4
+    logits: float = 0.7
+    text: float = 0.3
+    hidden: float = 0.1
+    batch_tokens: int = 1024
+    evaluations: int = 10
+    patience: int = 3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("tokens", "batch_tokens", "evaluations", "patience", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"{name} is {getattr(self, name)}: expected more than 0.")
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """Where training stands; `seconds_left` counts from the speed so far."""
+
+    tokens: int
+    budget: int
+    held_out_loss: float
+    seconds_left: float
+
+
+def distil(
+    candidate: Any,
+    base: Any,
+    sequences: Sequence[Sequence[int]],
+    held_out: Sequence[Sequence[int]],
+    *,
+    plan: DistillationPlan = DistillationPlan(),
+    checkpoint: Path | None = None,
+    progress: Callable[[TrainingProgress], None] | None = None,
+) -> tuple[Any, HealingReport]:
+    """Train a copy of `candidate` towards `base` on `sequences`; neither model given is changed.
+
+    The weights with the lowest loss on `held_out` are kept; if that is not below the candidate's,
+    or training diverges, the candidate is handed back ("none", with a warning in the report).
+    With a `checkpoint` file, a run that was cut off goes on where it last measured.
+
+    Raises InputError for text without two tokens in a row, a checkpoint of another run, or memory
+    that does not suffice; UnsupportedArchitectureError for a model that is not causal.
+    """
+    require_causal(base)
+    fit = [tokens for tokens in sequences if len(tokens) > 1]
+    judge = [tokens for tokens in held_out if len(tokens) > 1]
+    if not fit or not judge:
+        raise InputError("Distillation needs training and held-out text of two tokens or more.")
+    run = _Run(candidate, base, fit, judge, plan)
+    try:
+        state = run.train(checkpoint, progress)
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"Out of memory with batches of {plan.batch_tokens} tokens: halve batch_tokens."
+        ) from error
+    return run.result(candidate, base, state)
+
+
+class _Run:
+    """One training: the student, what is trained of it, and the walk through the text."""
+
+    def __init__(
+        self,
+        candidate: Any,
+        base: Any,
+        fit: Sequence[Sequence[int]],
+        judge: Sequence[Sequence[int]],
+        plan: DistillationPlan,
+    ) -> None:
+        self._plan, self._fit, self._judge, self._teacher = plan, fit, judge, base
+        torch.manual_seed(plan.seed)
+        self._loss = DistillationLoss(
+            plan.logits, plan.text, plan.hidden, aligned_states(candidate, base)
+        )
+        own = copy.deepcopy(candidate)
+        self._student = open_layers(own) if plan.rank is None else add_adapters(own, plan.rank)
+        self._trained = {
+            name: weight
+            for name, weight in self._student.named_parameters()
+            if weight.requires_grad
+        }
+        self._optimizer = torch.optim.AdamW(
+            self._trained.values(), lr=plan.learning_rate, weight_decay=0.0
+        )
+        kept = find_stack(candidate).kept
+        self._fingerprint = fingerprint(asdict(plan), kept, fit, judge)
+        self.warnings: list[str] = []
+
+    def train(
+        self, checkpoint: Path | None, progress: Callable[[TrainingProgress], None] | None
+    ) -> TrainingState:
+        """Train to the budget, or to where it no longer helps."""
+        if checkpoint is not None and checkpoint.exists():
+            state = load_state(checkpoint, self._fingerprint, self._trained, self._optimizer)
+        else:
+            state = TrainingState(self._fingerprint)
+            self._evaluate(state)
+        start, began = state.tokens, time.monotonic()
+        due = self._next_evaluation(state.tokens)
+        for batch in self._batches(state.batches):
+            if state.tokens >= self._plan.tokens or self._hopeless(state):
+                break
+            self._step(batch, state)
+            if state.tokens >= due:
+                self._evaluate(state)
+                due = self._next_evaluation(state.tokens)
+                if checkpoint is not None:
+                    save_state(checkpoint, state, self._trained, self._optimizer)
+            if progress is not None:
+                pace = (time.monotonic() - began) / (state.tokens - start)
+                left = max(0, self._plan.tokens - state.tokens)
+                progress(
+                    TrainingProgress(
+                        state.tokens, self._plan.tokens, state.curve[-1][1], pace * left
+                    )
+                )
+        return state
+
+    def result(self, candidate: Any, base: Any, state: TrainingState) -> tuple[Any, HealingReport]:
+        """The best model seen, and the report."""
+        before, after = state.curve[0][1], state.lowest
+        better = after < before
+        batch_tokens = self._plan.batch_tokens
+        report = HealingReport(
+            method="distilled" if better else "none",
+            loss_before=before,
+            loss_after=after,
+            loss_of_base=mean_loss(base, self._judge, batch_tokens=batch_tokens).mean,
+            tokens=state.tokens,
+            held_out_tokens=sum(map(len, self._judge)),
+            curve=tuple(state.curve),
+            warnings=tuple(self.warnings),
+        )
+        return (self._best(state) if better else candidate), report
+
+    def _step(self, batch: TokenBatch, state: TrainingState) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._plan.learning_rate * _warm_then_cool(
+                state.tokens / self._plan.tokens
+            )
+        loss = self._loss(self._student, self._teacher, batch)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._trained.values(), 1.0)
+        self._optimizer.step()
+        state.tokens += int(batch.attention_mask.sum())
+        state.batches += 1
+
+    def _evaluate(self, state: TrainingState) -> None:
+        loss = mean_loss(self._student, self._judge, batch_tokens=self._plan.batch_tokens).mean
+        lowest = state.lowest if state.curve else math.inf
+        state.curve.append((state.tokens, loss))
+        if loss < lowest:
+            state.best = {n: weight.detach().clone() for n, weight in self._trained.items()}
+
+    def _hopeless(self, state: TrainingState) -> bool:
+        first, last = state.curve[0][1], state.curve[-1][1]
+        if not math.isfinite(last) or last > _DIVERGED * first:
+            self.warnings.append(
+                f"Training diverged: a held-out loss of {last:.3g} nats a token after "
+                f"{state.curve[-1][0]} tokens, {first:.3g} before. Lower the learning rate."
+            )
+            return True
+        return state.stale >= self._plan.patience
+
+    def _next_evaluation(self, tokens: int) -> int:
+        every = max(1, self._plan.tokens // self._plan.evaluations)
+        return min(self._plan.tokens, (tokens // every + 1) * every)
+
+    def _batches(self, skip: int) -> Iterator[TokenBatch]:
+        """Endless, in an order that only seed and epoch decide, from batch number `skip` on."""
+        batches = list(token_batches(self._fit, batch_tokens=self._plan.batch_tokens))
+        epoch, start = divmod(skip, len(batches))
+        while True:
+            draw = torch.Generator().manual_seed(self._plan.seed + epoch)
+            order = torch.randperm(len(batches), generator=draw).tolist()
+            yield from (batches[at] for at in order[start:])
+            epoch, start = epoch + 1, 0
+
+    @torch.no_grad()
+    def _best(self, state: TrainingState) -> Any:
+        for name, weight in self._trained.items():
+            weight.copy_(state.best[name])
+        if self._plan.rank is None:
+            return self._student.requires_grad_(True)
+        return merge_adapters(self._student)
+
+
+def _warm_then_cool(done: float) -> float:
+    """A learning rate's share: up in the first twentieth, then down to a tenth by a cosine."""
+    warm = min(1.0, 0.1 + done * 18)
+    return warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))

@@ -1,0 +1,1 @@
+"""The KPI file: what a business measures, how, and on which slices."""

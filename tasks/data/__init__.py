@@ -1,0 +1,1 @@
+"""Business data: pinned, pulled, parsed, split, and held against its contract."""

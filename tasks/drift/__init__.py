@@ -1,0 +1,1 @@
+"""Whether data or scores say something else than before."""

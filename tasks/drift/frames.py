@@ -1,0 +1,69 @@
+"""What a drift check looks at: columns of both sets, then numbers and categories of both."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tasks.data.splits import normalized
+from tasks.data.text_features import document_frequencies, main_script, unknown_shares
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset
+
+Columns = Mapping[str, Sequence[Any]]
+
+NUMBERS = ("text_length", "unknown_words")
+KINDS = ("script", "label", "segment")
+_RARE = 20
+_OTHER, _MISSING = "(other)", "(none)"
+
+
+def columns_of(dataset: "Dataset", most: int) -> Columns:
+    """The first `most` records (their order is fair) as lists: text, and label and segment."""
+    part = dataset.select(range(min(most, len(dataset))))
+    return {
+        name: list(part[name]) for name in ("text", "label", "segment") if name in part.column_names
+    }
+
+
+def frames_of(
+    now: Columns, then: Columns, names: Sequence[str]
+) -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """What Evidently sees of both sets: numbers and categories."""
+    import pandas as pd
+
+    frequencies = document_frequencies(then["text"])
+    old = {normalized(text) for text in then["text"]}
+    made: list[dict[str, Any]] = []
+    for columns in (now, then):
+        texts = columns["text"]
+        fresh = unknown_shares(texts, frequencies, own=False)
+        owned = unknown_shares(texts, frequencies, own=True)
+        made.append(
+            {
+                "text_length": [float(len(text)) for text in texts],
+                "unknown_words": [
+                    mine if normalized(text) in old else theirs
+                    for text, mine, theirs in zip(texts, owned, fresh, strict=True)
+                ],
+                "script": [main_script(text) for text in texts],
+            }
+        )
+    for name in {"label", "segment"} & set(names):
+        common = _common(now[name], then[name])
+        for columns, values in ((now, made[0]), (then, made[1])):
+            values[name] = [_folded(value, common) for value in columns[name]]
+    return pd.DataFrame(made[0]), pd.DataFrame(made[1])
+
+
+def _common(now: Sequence[str | None], then: Sequence[str | None]) -> set[str | None]:
+    counts = Counter([*now, *then])
+    return {value for value, count in counts.items() if count >= _RARE}
+
+
+def _folded(value: str | None, common: set[str | None]) -> str:
+    """Categories too rare to compare are one category."""
+    if value is None:
+        return _MISSING
+    return value if value in common else _OTHER

@@ -1,0 +1,1 @@
+"""From measurements to the plain facts that the rules read."""

@@ -1,0 +1,1 @@
+"""Model folders in S3, their versions and runs in MLflow."""

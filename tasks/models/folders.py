@@ -1,0 +1,149 @@
+"""Model folders between S3 and this machine: published under their digest, fetched and verified.
+
+A published model lies at `models/<digest>/` in the work bucket, `<digest>` as in `avss.digests`, so
+publishing again moves nothing, an interrupted upload goes on where it was, and whoever fetches can
+tell by the name whether every byte is right.
+"""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from avss.digests import MANIFEST_NAME, folder_digest
+from tasks.errors import MissingError, StorageError
+from tasks.home import cache
+from tasks.s3.objects import ObjectInfo, parse_uri
+from tasks.s3.storage import ObjectStore, Progress
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """A model folder in S3: its digest (SHA-256, hex) and its address."""
+
+    digest: str
+    uri: str
+
+
+def publish_model(
+    folder: Path,
+    work_bucket: str,
+    *,
+    client: "S3Client | None" = None,
+    progress: Progress | None = None,
+) -> PublishedModel:
+    """Upload a model folder to `models/<digest>/`; what is there already stays. Safe to repeat.
+
+    Raises:
+        InputError: no such folder, or no file in it.
+        StorageError: S3 is unreachable, denies, or is full.
+    """
+    found = folder_digest(folder)
+    store = ObjectStore(work_bucket, f"models/{found.digest}", client)
+    for name in sorted(found.files):
+        store.sync_file(folder / name, name, progress=progress)
+    if (folder / MANIFEST_NAME).is_file():
+        store.sync_file(folder / MANIFEST_NAME, MANIFEST_NAME, progress=progress)
+    return PublishedModel(found.digest, store.uri())
+
+
+def fetch_model(
+    uri: str, *, client: "S3Client | None" = None, progress: Progress | None = None
+) -> Path:
+    """A local copy of the model folder at an s3:// prefix, verified, also when it was cached.
+
+    A prefix whose last part is a digest must hold exactly the model with that digest. Any other
+    prefix is cached by what S3 lists there (keys, sizes, ETags) and checked against the digest that
+    the copy had when it was complete.
+
+    Raises:
+        MissingError: no object below the prefix.
+        StorageError: S3 fails, the disk is too small, or the model is not the one it is called.
+    """
+    store = ObjectStore.at(uri, client)
+    objects = [item for item in store.list() if not item.key.endswith("/")]
+    if not objects:
+        raise MissingError(f"{uri} is empty: no object has this prefix. Name a model's folder.")
+    last = parse_uri(uri).prefix.rpartition("/")[2]
+    named = last if _DIGEST.fullmatch(last) else None
+    folder = cache("models") / (named or _listing_name(uri, objects))
+    note = folder.with_name(f"{folder.name}.digest")
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        expected = named or (note.read_text() if note.is_file() else None)
+        if folder.is_dir() and expected and folder_digest(folder).digest == expected:
+            return folder
+        found = _download(store, objects, folder, expected=named, progress=progress)
+        note.write_text(found)
+    return folder
+
+
+def fetch_file(uri: str, *, client: "S3Client | None" = None) -> Path:
+    """A local copy of one object, under its own name; fetched again only when S3 has another one.
+
+    Raises:
+        MissingError: no such object.
+        StorageError: S3 fails, or the disk is too small.
+    """
+    location = parse_uri(uri)
+    folder, _, name = location.prefix.rpartition("/")
+    store = ObjectStore(location.bucket, folder, client)
+    found = [item for item in store.list(name) if item.key == name]
+    if not name or not found:
+        raise MissingError(f"{uri} does not exist. Name one object.")
+    path = cache("files") / _listing_name(uri, found) / name
+    with FileLock(path.parent.with_name(f"{path.parent.name}.lock")):
+        if not path.is_file():
+            _require_space(path.parent, found)
+            store.download_file(name, path)
+    return path
+
+
+def _download(
+    store: ObjectStore,
+    objects: Sequence[ObjectInfo],
+    folder: Path,
+    *,
+    expected: str | None,
+    progress: Progress | None,
+) -> str:
+    """Put the whole model at `folder`, or nothing; an interrupted download goes on where it was."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    _require_space(partial, objects)
+    store.download_folder(partial, progress=progress)
+    found = folder_digest(partial).digest
+    if expected and found != expected:
+        shutil.rmtree(partial)
+        raise StorageError(
+            f"{store.uri()} was altered: its content has the digest {found}, not its name. "
+            "Restore the objects, or publish the model again."
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.replace(folder)
+    return found
+
+
+def _listing_name(uri: str, objects: Iterable[ObjectInfo]) -> str:
+    lines = [uri, *(f"{item.key} {item.size} {item.etag}" for item in objects)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+
+
+def _require_space(folder: Path, objects: Iterable[ObjectInfo]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    present = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    needed = sum(item.size for item in objects) - present
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise StorageError(
+            f"{folder} has {free / 1e9:.1f} GB free and {needed / 1e9:.1f} GB are needed. "
+            "Free some, or set AVSS_HOME to another disk."
+        )

@@ -1,0 +1,78 @@
+"""The models of a change by their digests: in S3, on disk, and in memory while in use."""
+
+import shutil
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avss.digests import folder_digest
+from avss.loading import load_model, load_tokenizer, materialize
+from tasks.home import cache
+from tasks.models.folders import fetch_model, publish_model
+from tasks.s3.storage import ObjectStore
+
+_IN_MEMORY = 2
+"""The base and the current parent; a candidate is built from both."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in memory with its tokenizer."""
+
+    digest: str
+    model: Any
+    tokenizer: Any
+
+
+class ModelShelf:
+    """Models of the work bucket, `models/<digest>/`; what is loaded once is kept while in use."""
+
+    def __init__(self, work: ObjectStore) -> None:
+        self._work = work
+        self._loaded: OrderedDict[str, LoadedModel] = OrderedDict()
+
+    def uri(self, digest: str) -> str:
+        """Where the model lies in S3."""
+        return self._work.uri(f"models/{digest}")
+
+    def folder(self, digest: str) -> Path:
+        """The model's folder on this machine, fetched if need be, verified by its digest."""
+        return fetch_model(self.uri(digest), client=self._work.client)
+
+    def load(self, digest: str) -> LoadedModel:
+        """The model, loaded at most once while it is in use."""
+        if digest not in self._loaded:
+            folder = self.folder(digest)
+            self._loaded[digest] = LoadedModel(digest, load_model(folder), load_tokenizer(folder))
+            while len(self._loaded) > _IN_MEMORY:
+                self._loaded.popitem(last=False)
+        self._loaded.move_to_end(digest)
+        return self._loaded[digest]
+
+    def take_in(self, source: str, revision: str | None) -> str:
+        """Bring a base model from any source onto the shelf; returns its digest."""
+        if source.startswith("s3://"):
+            return self._publish(fetch_model(source, client=self._work.client))
+        return self.add(lambda out: materialize(source, out, revision=revision))
+
+    def add(self, write: Callable[[Path], Any]) -> str:
+        """Publish the model that `write` saves to the folder it is given; returns its digest.
+
+        A process that dies on the way leaves nothing but a scratch folder of the cache.
+        """
+        shelf = cache("models")
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=shelf) as scratch:
+            folder = Path(scratch) / "model"
+            write(folder)
+            digest = folder_digest(folder).digest
+            if (shelf / digest).exists():
+                shutil.rmtree(shelf / digest)
+            folder.rename(shelf / digest)
+        return self._publish(shelf / digest)
+
+    def _publish(self, folder: Path) -> str:
+        bucket = self._work.location.bucket
+        return publish_model(folder, bucket, client=self._work.client).digest

@@ -1,0 +1,1 @@
+"""The line's record: ledger, evidence documents, answers of people, what is shown of them."""

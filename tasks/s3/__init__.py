@@ -1,0 +1,1 @@
+"""The door to S3: clients, objects, content-addressed storage, locked writes."""
