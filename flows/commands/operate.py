@@ -30,7 +30,10 @@ def register(app: typer.Typer) -> None:
 
 @stack.command()
 def up(home: HomeOption = None) -> None:
-    """Start the servers, wait until they are well, make the buckets. Safe to repeat."""
+    """Start the servers, wait until they are well, make the buckets. Safe to repeat.
+
+    Example: avss stack up
+    """
     from flows.render import services_table
 
     found = _stack(home)
@@ -41,14 +44,20 @@ def up(home: HomeOption = None) -> None:
 
 @stack.command()
 def down(home: HomeOption = None) -> None:
-    """End what `up` started and nothing else; the data stays."""
+    """End what `up` started and nothing else; the data stays.
+
+    Example: avss stack down
+    """
     if not _stack(home).down(report=_say):
         _say("nothing was running")
 
 
 @stack.command()
 def status(home: HomeOption = None, format: FormatOption = Format.text) -> None:
-    """How each server is, and where."""
+    """How each server is, and where.
+
+    Example: avss stack status --format json
+    """
     from flows.render import services_table
 
     services = _stack(home).status()
@@ -65,7 +74,10 @@ def status(home: HomeOption = None, format: FormatOption = Format.text) -> None:
 
 @stack.command()
 def env(home: HomeOption = None) -> None:
-    """Print the shell lines that lead clients to this stack; they hold its S3 credentials."""
+    """Print the shell lines that lead clients to this stack; they hold its S3 credentials.
+
+    Example: eval "$(avss stack env)"
+    """
     for name, value in sorted(_stack(home).environment().items()):
         typer.echo(f"export {name}={shlex.quote(value)}")
 
@@ -124,6 +136,8 @@ def demo(
 
     Two approvers' keys are made for the demo and sign every step. Never do that with real keys:
     an approval is worth something because a person gave it.
+
+    Example: avss demo --folder demo
     """
     from flows.demo import run_demo
 
