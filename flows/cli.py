@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from flows.commands import audit, change, decide, operate, registry, science
+from flows.commands import audit, change, data, decide, operate, registry, science
 from flows.quiet import hush_libraries
 
 
@@ -61,6 +61,7 @@ app = typer.Typer(
 for commands in (science, change, decide, audit, operate):
     commands.register(app)
 app.add_typer(registry.app, name="registry")
+app.add_typer(data.app, name="data")
 app.add_typer(operate.stack, name="stack")
 
 

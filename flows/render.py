@@ -126,6 +126,26 @@ def checks_table(checks: Sequence[Any]) -> Table:
     return made
 
 
+def contract_table(report: Any) -> RenderableType:
+    """What a data contract says (`tasks.data.validation.ValidationReport`), failures first."""
+    title = f"Contract {report.suite}, {report.records:,} records"
+    made = table("", "severity", "about", "seen", "expected", "why", title=title)
+    for one in sorted(report.outcomes, key=lambda it: it.passed):
+        about = one.column or ", ".join(map(str, one.expected.get("column_list", ())))
+        seen = ", ".join(f"{name} {value:g}" for name, value in one.observed.items())
+        asked = {k: v for k, v in one.expected.items() if not k.startswith("column")}
+        made.add_row(
+            verdict(one.passed, ""),
+            one.severity,
+            escape(about or one.type),
+            "could not be evaluated" if one.raised else seen,
+            escape(", ".join(f"{name} {value}" for name, value in asked.items()) or "all"),
+            escape(one.because),
+        )
+    said = "kept" if report.passed else f"broken: {len(report.failures)} critical"
+    return Group(made, Text(f"The contract is {said}; {len(report.warnings)} warnings."))
+
+
 def status_table(standings: Sequence[Any]) -> Table:
     """Lines and their last change (`tasks.record.standing.Standing`)."""
     made = table("line", "change", "state", "layers", "waits for", "until", "approved by", "live")

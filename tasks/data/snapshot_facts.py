@@ -22,6 +22,10 @@ class SnapshotFacts:
     labels: int | None
     rarest_label_share: float | None
     newest_age_days: float | None
+    versioned: bool | None = None
+    """Whether the bucket keeps versions, so that the snapshot can be pulled again."""
+    main_language_share: float | None = None
+    """Share of the records in the most common language."""
 
 
 def snapshot_facts(
@@ -29,6 +33,7 @@ def snapshot_facts(
     labels: Sequence[str] | None,
     ages: Sequence[float],
     previous: SnapshotManifest | None,
+    languages: Sequence[str] = (),
 ) -> SnapshotFacts:
     """Gather the facts.
 
@@ -37,6 +42,7 @@ def snapshot_facts(
         labels: of its records that have one; None where no label is mapped.
         ages: of its records in days, or none.
         previous: the last approved snapshot's.
+        languages: of its records.
     """
     read = max(manifest.read, 1)
     counts = Counter(labels or ()).values()
@@ -51,4 +57,10 @@ def snapshot_facts(
         labels=None if labels is None else len(counts),
         rarest_label_share=min(counts) / sum(counts) if counts else None,
         newest_age_days=min(ages, default=None),
+        versioned=manifest.versioned if manifest.source.uri.startswith("s3://") else None,
+        main_language_share=_largest_share(languages),
     )
+
+
+def _largest_share(kinds: Sequence[str]) -> float | None:
+    return max(Counter(kinds).values()) / len(kinds) if kinds else None

@@ -33,7 +33,7 @@ class ExpectationSuite(BaseModel):
 
     `records` are about the snapshot's records: the columns id, label, timestamp, segment, answer,
     the source's own, and for each text `text_characters`, `text_words`, `text_script`,
-    `text_encoding_faults`, and `age_days` where a timestamp is mapped.
+    `text_language` (ISO 639-1), `text_encoding_faults`, and `age_days` where a timestamp is mapped.
     `snapshot` are about the snapshot as a whole; the columns are the fields of
     `tasks.data.snapshot_facts.SnapshotFacts`.
     """

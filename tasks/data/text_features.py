@@ -4,11 +4,15 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
+from types import ModuleType
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _FAULT = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|Ã[\x80-\xbf]|â€|Â[\xa0-\xbf]")
 _SCRIPT_SAMPLE = 400
+_LANGUAGE_SAMPLE = 2000
+_NO_EVIDENCE = -1e30
+"""What py3langid answers for a text of which no piece tells a language."""
 
 
 def words(text: str) -> list[str]:
@@ -25,6 +29,12 @@ def main_script(text: str) -> str:
     """The script of most of the first letters (LATIN, CYRILLIC, CJK ...), or NONE."""
     letters = Counter(_script(char) for char in text[:_SCRIPT_SAMPLE] if char.isalpha())
     return letters.most_common(1)[0][0] if letters else "NONE"
+
+
+def language(text: str) -> str:
+    """The language that most of the text is in, as ISO 639-1 has it; `unknown` where none shows."""
+    found, evidence = _languages().classify(text[:_LANGUAGE_SAMPLE])
+    return str(found) if evidence > _NO_EVIDENCE else "unknown"
 
 
 def unknown_shares(texts: Iterable[str], frequencies: Counter[str], *, own: bool) -> list[float]:
@@ -55,3 +65,11 @@ def document_frequencies(texts: Iterable[str]) -> Counter[str]:
 @lru_cache(maxsize=4096)
 def _script(char: str) -> str:
     return unicodedata.name(char, "NONE").split(" ", 1)[0].split("-", 1)[0]
+
+
+@cache
+def _languages() -> ModuleType:
+    """Imported where it is used: its model takes a second to load."""
+    import py3langid
+
+    return py3langid

@@ -13,7 +13,7 @@ from tasks.data.snapshot_facts import SnapshotFacts, snapshot_facts
 from tasks.data.snapshot_manifest import SnapshotManifest
 from tasks.data.splits import SPLITS
 from tasks.data.suites import ExpectationSpec, ExpectationSuite, Severity
-from tasks.data.text_features import encoding_faults, main_script, words
+from tasks.data.text_features import encoding_faults, language, main_script, words
 from tasks.errors import DataError
 from tasks.quiet import quiet_imports
 
@@ -114,7 +114,8 @@ def validate(
     frame = _records_frame(snapshot, contract, now)
     labels = list(frame["label"].dropna()) if "label" in frame else None
     ages = list(frame["age_days"].dropna()) if "age_days" in frame else []
-    facts = snapshot_facts(snapshot.manifest, labels, ages, previous)
+    languages = list(frame["text_language"])
+    facts = snapshot_facts(snapshot.manifest, labels, ages, previous, languages)
     parameters = {"min_records": min_records}
     records = _run(frame, contract.records, f"{contract.name}.records", parameters)
     whole = _run(_facts_frame(facts), contract.snapshot, f"{contract.name}.snapshot", parameters)
@@ -147,6 +148,7 @@ def _records_frame(snapshot: Snapshot, contract: ExpectationSuite, now: datetime
             row["text_characters"] = len(record["text"])
             row["text_words"] = len(words(record["text"]))
             row["text_script"] = main_script(record["text"])
+            row["text_language"] = language(record["text"])
             row["text_encoding_faults"] = encoding_faults(record["text"])
             if "timestamp" in record:
                 row["age_days"] = _age(record["timestamp"], now)
