@@ -102,6 +102,8 @@ def _commands(facts: DossierFacts, t: Texts) -> dict[str, Markup]:
     change = shlex.quote(visible(facts.change or ""))
     step = "" if facts.step is None else f" --step {facts.step}"
     reason = f' --key PATH --reason "{t("decide.reason")}"'
+    if facts.evidence:  # what changed since the page was read is then not signed
+        reason += f" \\\n  --evidence {shlex.quote(visible(facts.evidence))}"
     return {
         "approve": escape(f"avss approve {change}{step}{reason}"),
         "reject": escape(f"avss reject {change}{step}{reason}"),

@@ -6,8 +6,16 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from tasks.dossier.facts import DossierFacts, PolicyPoint, ProfileFact, SliceFact, UnknownFact
+from tasks.dossier.facts import (
+    DossierFacts,
+    PolicyPoint,
+    ProfileFact,
+    SliceFact,
+    UnknownFact,
+    VerdictFact,
+)
 from tasks.dossier.figures import Figures
+from tasks.dossier.sentences import Sentences
 from tasks.dossier.texts import Texts
 
 _OF_KPIS = frozenset({"kpi", "slice", "drop", "report_only"})
@@ -175,6 +183,26 @@ class Story:
         if item.kind == "drift":
             subject = self.t.known(f"drift_name.{item.subject}", item.subject)
         return self.t(key, subject=subject, n=n, needed=needed)
+
+    def said(self, sentence: str) -> Markup | None:
+        """A sentence of the record in the page's language; None where it is not known."""
+        return Sentences(self.t)(sentence)
+
+    def subject(self, verdict: VerdictFact) -> Markup:
+        """What a verdict is about: a thing of ours by its name here, a KPI by its own."""
+        subject, t = verdict.subject, self.t
+        if verdict.rule == "worst_slice" and " on " in subject:
+            kpi, _, part = subject.partition(" on ")
+            return t("word.part", kpi=kpi, slice=part)
+        if (
+            verdict.rule == "output_drift"
+            and f"drift_name.{subject.rpartition('.')[2]}" in t.entries
+        ):
+            kpi, _, measure = subject.rpartition(".")
+            return t("word.of", kpi=kpi, measure=t(f"drift_name.{measure}"))
+        if f"drift_name.{subject}" in t.entries:
+            return t(f"drift_name.{subject}")
+        return t.known(f"subject.{subject}", subject)
 
     def policy(self, point: PolicyPoint) -> Markup:
         """One point of the policy as a sentence."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from policies.approvals import read_decision
 from policies.entries import DecisionRecorded
 from policies.lifecycle import ChangeState, Request
 from policies.schema import Step
@@ -72,10 +73,16 @@ def _ask(change: ChangeState, request: Request | None) -> AskFact:
 
 
 def _decision(recorded: DecisionRecorded) -> DecisionFact:
+    """A decision as it came; its reason only where the signature holds."""
     withdrawn = recorded.decision == "withdraw"
+    signed = None
+    if recorded.valid and recorded.envelope is not None:
+        signed, _ = read_decision(recorded.envelope.encode())
     return DecisionFact(
         approver=recorded.approver or "",
         decision=None if recorded.decision == "withdraw" else recorded.decision,
         role=", ".join(recorded.roles),
+        reason=signed.reason if signed else "",
+        time=signed.time if signed else None,
         fault="withdrawn" if withdrawn else recorded.fault or "",
     )

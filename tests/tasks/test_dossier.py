@@ -107,7 +107,8 @@ def test_the_page_rounds_as_it_says() -> None:
 def test_commands_and_the_digest_they_sign_stand_in_the_first_section(language: str) -> None:
     ask = render(SAMPLE, language).split('id="model"')[0]
     for verb in ("approve", "reject"):
-        assert f"avss {verb} support-chat-0007 --step 4 --key PATH --reason" in ask
+        command = ask.split(f"avss {verb} support-chat-0007 --step 4 --key PATH --reason")[1]
+        assert f"--evidence {SAMPLE.evidence}" in command.split("</code>")[0]
     assert SAMPLE.evidence in ask
 
 

@@ -107,4 +107,5 @@ def test_japanese_is_japanese() -> None:
         "column.kpi",
         "column.avss",
         "column.block_influence",
+        "term.id",
     }
