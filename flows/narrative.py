@@ -183,7 +183,7 @@ def _asked(body: said.DecisionRequested, fetch: Fetch) -> Telling:
     )
 
 
-def _answered(body: said.DecisionRecorded, fetch: Fetch) -> Telling:
+def _answered(body: said.Answer, fetch: Fetch) -> Telling:
     if body.valid:
         return (_stage("answer", f"{body.approver}: {body.decision}, signature valid"),)
     return (_stage("answer", f"does not count: {body.fault}", style="bold red"),)
@@ -241,6 +241,30 @@ def _fault(body: said.FaultRecorded, fetch: Fetch) -> Telling:
     return (_stage("fault", f"{body.stage}: {body.error}: {body.message}", style="bold red"),)
 
 
+def _move_asked(body: said.AliasRequested, fetch: Fetch) -> Telling:
+    move, until = body.move, body.expires.strftime("%Y-%m-%d %H:%M UTC")
+    before = f" from version {move.from_version}" if move.from_version else ""
+    return (
+        _stage(
+            move.action,
+            f"{move.requester} asks to go{before} to version {move.version}, until {until}",
+            style="bold cyan",
+        ),
+        Text(move.reason),
+        Text(f"evidence {body.evidence}", style="dim"),
+    )
+
+
+def _moved(body: said.AliasMoved, fetch: Fetch) -> Telling:
+    told = _stage("alias", f"{body.alias} is now version {body.version}  ")
+    return (told + verdict(True, body.reason),)
+
+
+def _kept(body: said.AliasKept, fetch: Fetch) -> Telling:
+    told = _stage("alias", f"stays where it is: {body.reason}  ")
+    return (told + verdict(False, "", body.outcome.upper()),)
+
+
 TELLINGS: dict[type[said.Body], Callable[[Any, Fetch], Telling]] = {
     said.ChangeOpened: _opened,
     said.SnapshotPinned: _pinned,
@@ -266,4 +290,8 @@ TELLINGS: dict[type[said.Body], Callable[[Any, Fetch], Telling]] = {
     said.JobKeyChanged: _job_key,
     said.RunResumed: _resumed,
     said.FaultRecorded: _fault,
+    said.AliasRequested: _move_asked,
+    said.AliasAnswered: _answered,
+    said.AliasMoved: _moved,
+    said.AliasKept: _kept,
 }

@@ -8,9 +8,9 @@ import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from policies.entries import DecisionRecorded
+from policies.entries import AliasAnswered, Answer, DecisionRecorded
 from policies.errors import DecisionError
 from policies.ledger import CLOCK_TOLERANCE
 from policies.policy_sections import Gate
@@ -24,6 +24,7 @@ __all__ = [
     "Tally",
     "VerifiedDecision",
     "read_decision",
+    "record_answer",
     "record_decision",
     "sign_decision",
     "tally",
@@ -113,29 +114,34 @@ def _check_time(decision: Decision, expected: Expectation, now: datetime) -> Non
 
 
 def record_decision(envelope: bytes, expected: Expectation, *, now: datetime) -> DecisionRecorded:
-    """The ledger's body for an answer that came in, whether it counts or not."""
-    step, known = expected.subject.step, hashlib.sha256(envelope).hexdigest()
+    """The ledger's body for an answer about a step or the promotion, whether it counts or not."""
+    step = expected.subject.step
+    if step == "alias":
+        raise ValueError("an answer about the alias is recorded by record_answer")
+    return DecisionRecorded(step=step, **_answer(envelope, expected, now))
+
+
+def record_answer(
+    envelope: bytes, expected: Expectation, number: int, *, now: datetime
+) -> AliasAnswered:
+    """The ledger's body for an answer about a move of the alias, whether it counts or not."""
+    return AliasAnswered(number=number, **_answer(envelope, expected, now))
+
+
+def _answer(envelope: bytes, expected: Expectation, now: datetime) -> dict[str, Any]:
+    """What is recorded of any answer."""
+    found: dict[str, Any] = {"envelope_digest": hashlib.sha256(envelope).hexdigest()}
     try:
         read_decision(envelope)
-        text: str | None = envelope.decode("ascii")
+        found["envelope"] = envelope.decode("ascii")
     except (DecisionError, UnicodeDecodeError):
-        text = None
-    body = DecisionRecorded(
-        step=step, envelope_digest=known, envelope=text, valid=False, fault="unreadable"
-    )
+        found["envelope"] = None
     try:
         verified = verify_decision(envelope, expected, now=now)
     except DecisionError as error:
-        return body.model_copy(update={"fault": error.fault})
-    return DecisionRecorded(
-        step=step,
-        envelope_digest=known,
-        envelope=text,
-        valid=True,
-        approver=verified.approver,
-        decision=verified.decision.decision,
-        roles=verified.roles,
-    )
+        return found | {"valid": False, "fault": error.fault}
+    said, who = verified.decision.decision, verified.approver
+    return found | {"valid": True, "approver": who, "decision": said, "roles": verified.roles}
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,7 @@ class Tally:
     deciders: tuple[str, ...]
 
 
-def tally(decisions: Sequence[DecisionRecorded], gate: Gate) -> Tally:
+def tally(decisions: Sequence[Answer], gate: Gate) -> Tally:
     """Count the valid decisions on one request.
 
     One rejection ends it, whatever was said before and by whom. A person counts once, however

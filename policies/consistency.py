@@ -71,6 +71,8 @@ def _people(
 ) -> Iterator[str]:
     approvals = policy.approvals
     gates = {"step": approvals.step, "promotion": approvals.promotion}
+    if approvals.rollback is not None:
+        gates["rollback"] = approvals.rollback
     if approvals.override is not None:
         gates["override"] = approvals.override
     for name, gate in gates.items():

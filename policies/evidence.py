@@ -30,7 +30,8 @@ class StepEvidence(Frozen):
     policy: Digest
     base_model: Digest
     parent_model: Digest
-    """The model before this step; for the promotion, the change's base."""
+    """The model before this step; for the promotion, the one that the change
+    started from."""
     candidate_model: Digest
     kept_layers: tuple[Layer, ...]
     removed_layers: tuple[Layer, ...]

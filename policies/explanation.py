@@ -16,7 +16,7 @@ COURSE_FIELDS = (
     "drift.data.confidence",
     *(
         f"approvals.{gate}.{name}"
-        for gate in ("step", "promotion", "override")
+        for gate in ("step", "promotion", "rollback", "override")
         for name in ("quorum", "roles", "at_least", "expires_hours")
     ),
     "approvals.override.rules",
@@ -59,6 +59,9 @@ def _people(policy: Policy) -> list[str]:
         f"A step that passes the rules needs {_gate(approvals.step)}.",
         f"To become {policy.promotion.alias}, the model needs {_gate(approvals.promotion)}; "
         "before that, it is judged once on data that nothing else has seen.",
+        f"To lead {policy.promotion.alias} back to the version before, somebody asks, and it needs "
+        f"{_gate(policy.move_gate('rollback'))}; to put any other registered version in use by "
+        f"hand, it needs {_gate(policy.move_gate('promote'))}.",
         "Nobody decides on what they asked for themselves, whatever keys and roles they have. "
         "One rejection ends a request.",
         "Nobody can override the rules."

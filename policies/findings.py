@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from policies.approvals import read_decision
 from policies.entries import (
-    DecisionRecorded,
+    AliasMoved,
+    AliasRequested,
+    Answer,
     Entry,
     FaultRecorded,
     JobKeyChanged,
@@ -74,7 +76,19 @@ def _notice(entry: Entry, change: ChangeState) -> str | None:
             return f"Entry {entry.sequence}: {body.error} in {body.stage}."
         case RunResumed():
             return f"Entry {entry.sequence}: a run went on at {body.at}, {rfc3339(entry.time)}."
-        case DecisionRecorded(valid=False):
+        case AliasRequested():
+            other = body.move.policy != change.opened.policy or body.move.roster != change.roster
+            under = ", under another policy or roster than the change's" if other else ""
+            return (
+                f"Entry {entry.sequence}: {body.move.action} to version {body.move.version} was "
+                f"asked for by {body.move.requester}{under}."
+            )
+        case AliasMoved():
+            return (
+                f"Entry {entry.sequence}: {body.alias} was moved by hand to version "
+                f"{body.version}, {body.reason}."
+            )
+        case Answer(valid=False):
             return f"Entry {entry.sequence}: an answer did not count ({body.fault})."
         case _:
             return None

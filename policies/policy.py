@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator
 
 from policies import canonical
+from policies.entries.aliases import MoveKind
 from policies.errors import PolicyError
 from policies.policy_sections import (
     Approvals,
@@ -86,6 +87,11 @@ class Policy(Frozen):
                 raise PolicyError(f"Policy {self.name} lets nobody override its rules.")
             return self.approvals.override
         return self.approvals.promotion if step == "promotion" else self.approvals.step
+
+    def move_gate(self, action: MoveKind) -> Gate:
+        """Who decides when the alias is to be moved by hand."""
+        rollback = self.approvals.rollback if action == "rollback" else None
+        return rollback or self.approvals.promotion
 
     def document(self) -> bytes:
         """The canonical JSON that is stored as evidence; `digest` names it."""

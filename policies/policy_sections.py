@@ -225,6 +225,8 @@ class Approvals(Frozen):
 
     step: Gate = Gate()
     promotion: Gate = Gate()
+    rollback: Gate | None = None
+    """Who may lead the version in use back to the one before; null: who decides on promotions."""
     override: OverrideGate | None = None
     """Who may let a candidate pass that the rules refused; null: nobody."""
 

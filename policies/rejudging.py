@@ -6,9 +6,13 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from policies.approvals import record_decision
+from policies.approvals import record_answer, record_decision
 from policies.canonical import digest
 from policies.entries import (
+    AliasAnswered,
+    AliasBody,
+    AliasRequested,
+    Answer,
     CandidateJudged,
     ChangeOpened,
     DecisionRecorded,
@@ -20,6 +24,7 @@ from policies.evidence import StepEvidence
 from policies.lifecycle.advance import advance
 from policies.lifecycle.evidencing import make_evidence
 from policies.lifecycle.lawful import check_lawful
+from policies.lifecycle.moves import check_move, move_expectation
 from policies.lifecycle.requests import expectation
 from policies.lifecycle.state import ChangeState, State
 from policies.pack import evidence_path, parse_evidence
@@ -56,6 +61,9 @@ class Rejudge:
         if isinstance(body, ChangeOpened):
             self.policy = self._read(entry, body.policy, "policy", parse_policy)
             self._read(entry, body.roster, "roster", parse_roster)
+            return
+        if isinstance(body, AliasBody):
+            self._check_move(entry, body)
             return
         change, policy = self.state.change, self.policy
         if change is None or change.id != self.change or policy is None:
@@ -108,14 +116,27 @@ class Rejudge:
             return
         roster: Roster = self._read(entry, change.roster, "roster", parse_roster)
         fits = expectation(change, body.step, policy, roster)
-        again = record_decision(body.envelope.encode("utf-8"), fits, now=entry.time)
-        if again != body:
-            found = again.fault or "valid"
-            raise VerificationError(
-                f"the decision is recorded as {body.fault or 'valid'}, "
-                f"but checking it again finds: {found}.",
-                entry.sequence,
-            )
+        _same_answer(entry, body, record_decision(body.envelope.encode(), fits, now=entry.time))
+
+    def _check_move(self, entry: Entry, body: AliasBody) -> None:
+        """An entry about the alias, under the policy and roster that its request named."""
+        move = self.state.open_move
+        asked = body if isinstance(body, AliasRequested) else move.asked if move else None
+        if asked is None:
+            return
+        policy = self._read(entry, asked.move.policy, "policy", parse_policy)
+        roster = self._read(entry, asked.move.roster, "roster", parse_roster)
+        try:
+            check_move(self.state, entry, body, policy)
+        except PolicyError as error:
+            raise VerificationError(str(error), entry.sequence) from None
+        if not isinstance(body, AliasAnswered) or move is None:
+            return
+        self.decisions += 1
+        if body.envelope is not None:
+            fits = move_expectation(self.state, move, policy, roster)
+            again = record_answer(body.envelope.encode(), fits, body.number, now=entry.time)
+            _same_answer(entry, body, again)
 
     def _document(self, entry: Entry, name: str) -> bytes:
         content = self.files.get(evidence_path(name))
@@ -135,6 +156,15 @@ class Rejudge:
             raise VerificationError(
                 f"document {name} is not a {what} of a known form.", entry.sequence
             ) from None
+
+
+def _same_answer(entry: Entry, given: Answer, again: Answer) -> None:
+    if again != given:
+        raise VerificationError(
+            f"the decision is recorded as {given.fault or 'valid'}, "
+            f"but checking it again finds: {again.fault or 'valid'}.",
+            entry.sequence,
+        )
 
 
 def _same_evidence(entry: Entry, given: StepEvidence, again: StepEvidence) -> None:

@@ -12,7 +12,7 @@ from policies.canonical import canonical_bytes, parse_canonical
 from policies.entries import Decided
 from policies.errors import DecisionError
 from policies.keys import Signer
-from policies.schema import ChangeId, Digest, Frozen, LineName, Name, Step, Text, Time
+from policies.schema import Asked, ChangeId, Digest, Frozen, LineName, Name, Text, Time
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -25,7 +25,7 @@ class Subject(Frozen):
 
     line: LineName
     change: ChangeId
-    step: Step
+    step: Asked
     evidence: Digest
     candidate: Digest
     policy: Digest
@@ -58,7 +58,7 @@ class _Resource(Frozen):
 class _Predicate(Frozen):
     line: LineName
     change: ChangeId
-    step: Step
+    step: Asked
     policy: Digest
     override: bool
     decision: Decided

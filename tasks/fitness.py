@@ -1,11 +1,11 @@
 """Whether run, policy, KPIs, roster and model belong together, before anything is begun."""
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from policies.consistency import contradictions
 from policies.errors import PolicyError
 from policies.lifecycle import ChangeState
+from tasks import clock
 from tasks.errors import RunFileError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def check_fit(job: "Job", original_layers: int) -> None:
         requester=job.run.requester,
         kpis=[f"{kpi.name}.{metric}" for kpi in job.suite.kpis for metric in kpi.metrics],
         original_layers=original_layers,
-        now=datetime.now(UTC),
+        now=clock.now(),
     )
     if found:
         raise PolicyError(f"Policy {job.policy.name} cannot be met. " + " ".join(found))

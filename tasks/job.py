@@ -1,13 +1,14 @@
 """What every stage of a change has at hand: the run, the law, the stores, the key."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 from avss.kpi_file.suite import load_kpis
 from policies.policy import load_policy
 from policies.roster import load_roster
+from tasks import clock
 from tasks.data.snapshot import Snapshot, load_manifest, read_split, restore_snapshot
 from tasks.data.snapshot_manifest import SnapshotManifest
 from tasks.data.source import Split
@@ -47,7 +48,7 @@ class Job(LineView):
         self.roster = load_roster(Path(run.seen(run.approvers)))
         self.store.probe_guarantees()
         key, retention = read_job_key(), timedelta(days=self.policy.ledger.retention_days)
-        publish_key(self.store, run.line, key, datetime.now(UTC) + retention)
+        publish_key(self.store, run.line, key, clock.now() + retention)
         self.journal = Journal(self.store, run.line, key, retention)
         self.record = self.journal
         self.models = ModelShelf(self.work)

@@ -8,8 +8,19 @@ from typing import Any, Literal
 
 from pydantic import SerializeAsAny, ValidationInfo, field_validator
 
+from policies.entries.aliases import (
+    AliasAnswered,
+    AliasBody,
+    AliasKept,
+    AliasMoved,
+    AliasRequested,
+    Move,
+    MoveKind,
+    move_evidence,
+)
 from policies.entries.body import Body
 from policies.entries.decisions import (
+    Answer,
     Decided,
     DecisionRecorded,
     DecisionRequested,
@@ -47,6 +58,12 @@ from policies.schema import ChangeId, Count, Digest, Frozen, LineName, Name, Tim
 
 __all__ = [
     "BODIES",
+    "AliasAnswered",
+    "AliasBody",
+    "AliasKept",
+    "AliasMoved",
+    "AliasRequested",
+    "Answer",
     "BaseMeasured",
     "Body",
     "CandidateBuilt",
@@ -67,6 +84,8 @@ __all__ = [
     "LayersRanked",
     "ModelPromoted",
     "ModelRegistered",
+    "Move",
+    "MoveKind",
     "Outcome",
     "RosterChanged",
     "RunResumed",
@@ -78,6 +97,7 @@ __all__ = [
     "StepExpired",
     "StepRejected",
     "StepsEnded",
+    "move_evidence",
 ]
 
 BODIES: dict[str, type[Body]] = {
@@ -107,6 +127,10 @@ BODIES: dict[str, type[Body]] = {
         JobKeyChanged,
         RunResumed,
         FaultRecorded,
+        AliasRequested,
+        AliasAnswered,
+        AliasMoved,
+        AliasKept,
     )
 }
 

@@ -14,4 +14,5 @@ class Body(Frozen):
     @property
     def documents(self) -> tuple[str, ...]:
         """Digests of the documents that this entry rests on."""
-        return tuple(getattr(self, name) for name in self.document_fields)
+        named = (getattr(self, name) for name in self.document_fields)
+        return tuple(digest for digest in named if digest is not None)

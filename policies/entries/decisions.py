@@ -22,12 +22,9 @@ class DecisionRequested(Body):
     override: bool = False
 
 
-class DecisionRecorded(Body):
+class Answer(Body):
     """An answer as it came, and whether it counts."""
 
-    kind = "decision.recorded"
-
-    step: Step
     envelope_digest: Digest
     envelope: Annotated[str, Field(max_length=100_000)] | None
     """The envelope's text; null where it is no envelope at all."""
@@ -45,6 +42,14 @@ class DecisionRecorded(Body):
         if self.valid and None in (self.envelope, self.approver, self.decision):
             raise ValueError("a valid decision has an envelope, an approver and a decision")
         return self
+
+
+class DecisionRecorded(Answer):
+    """An answer to what was asked about a step, or about the promotion."""
+
+    kind = "decision.recorded"
+
+    step: Step
 
 
 class Settled(Body):

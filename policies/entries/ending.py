@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from policies.entries.body import Body
 from policies.rules.verdict import Verdict
 from policies.schema import Digest, Name, Text
@@ -27,11 +29,17 @@ class ModelRegistered(Body):
     """The model is a version in the registry."""
 
     kind = "model.registered"
+    document_fields = ("serving",)
 
     model: Digest
     name: Name
     version: Name
     uri: Name
+    """Where MLflow finds it."""
+    files: dict[Name, Digest] = Field(default_factory=dict)
+    """SHA-256 of every object below `uri`, by its key."""
+    serving: Digest | None = None
+    """The trial that loaded it in a fresh process, as serving systems do."""
 
 
 class ModelPromoted(Body):

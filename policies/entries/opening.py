@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from policies.entries.body import Body
 from policies.measurements import Reason
@@ -25,12 +25,24 @@ class ChangeOpened(Body):
     roster: Digest
     run: Digest
     environment: Digest
+    start_model: Digest | None = None
+    """The model that the first step starts from: the one in use where it was made from this base,
+    else the base itself. What a candidate keeps is always measured against the base. Null in
+    changes that were opened before there was a choice: the base."""
+    start_layers: tuple[Layer, ...] | None = None
+    """Layers of the original model that the start has."""
 
     @model_validator(mode="after")
     def _layers_exist(self) -> Self:
-        kept = self.kept_layers
+        kept, start = self.kept_layers, self.start_layers
         if not kept or list(kept) != sorted(set(kept)) or kept[-1] >= self.original_layers:
             raise ValueError("kept_layers must rise and lie in the original model")
+        if (start is None) != (self.start_model is None):
+            raise ValueError("start_model and start_layers go together")
+        if start is not None and (not start or not set(start) <= set(kept)):
+            raise ValueError("start_layers must be among the base's")
+        if start is not None and list(start) != sorted(set(start)):
+            raise ValueError("start_layers must rise")
         return self
 
 
@@ -75,13 +87,20 @@ class DriftChecked(Body):
     """The snapshot against the last approved change's."""
 
     kind = "drift.checked"
-    document_fields = ("report",)
 
     against: Name | None
     """Digest of the earlier manifest; null where there is none yet."""
     report: Digest
     passed: bool
     alarms: tuple[Reason, ...] = ()
+    unchanged_since: dict[Name, Digest] = Field(default_factory=dict)
+    """Earlier changes in which people refused something that could be proposed again, and whose
+    data this is still like: the report of that comparison by the change's id."""
+
+    @property
+    def documents(self) -> tuple[str, ...]:
+        """The reports of all comparisons."""
+        return (self.report, *self.unchanged_since.values())
 
     @model_validator(mode="after")
     def _follows(self) -> Self:
@@ -94,6 +113,8 @@ class BaseMeasured(Body):
     """KPIs and resources of the base, measured once a change."""
 
     kind = "base.measured"
-    document_fields = ("report",)
+    document_fields = ("report", "start")
 
     report: Digest
+    start: Digest | None = None
+    """The same of the model that the first step starts from, where that is not the base."""

@@ -8,7 +8,7 @@ from policies.entries.body import Body
 from policies.rules.verdict import Verdict
 from policies.schema import Digest, Layer, Name, Ordinal, Text
 
-EndReason = Literal["limit", "nothing_passes", "rejected", "expired"]
+EndReason = Literal["limit", "nothing_passes", "rejected", "expired", "refused_before"]
 
 
 class LayersRanked(Body):

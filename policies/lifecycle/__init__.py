@@ -22,13 +22,23 @@ from policies.lifecycle.actions import (
 )
 from policies.lifecycle.advance import advance, fold
 from policies.lifecycle.evidencing import layer_facts, make_evidence
+from policies.lifecycle.history import barred, refusals
 from policies.lifecycle.lawful import check_lawful
+from policies.lifecycle.moves import (
+    Wish,
+    check_move,
+    move_expectation,
+    request_move,
+    settle_move,
+    target_of,
+)
 from policies.lifecycle.planning import next_action, open_action
 from policies.lifecycle.requests import expectation, request_decision, settle
 from policies.lifecycle.state import (
     Attempt,
     ChangeState,
     ClosedChange,
+    MoveState,
     Request,
     State,
     StepState,
@@ -48,6 +58,7 @@ __all__ = [
     "JudgeCandidate",
     "MeasureBase",
     "MeasureCandidate",
+    "MoveState",
     "OpenChange",
     "PinSnapshot",
     "ProbeShortlist",
@@ -59,14 +70,22 @@ __all__ = [
     "State",
     "StepState",
     "ValidateData",
+    "Wish",
     "advance",
+    "barred",
     "check_lawful",
+    "check_move",
     "expectation",
     "fold",
     "layer_facts",
     "make_evidence",
+    "move_expectation",
     "next_action",
     "open_action",
+    "refusals",
     "request_decision",
+    "request_move",
     "settle",
+    "settle_move",
+    "target_of",
 ]

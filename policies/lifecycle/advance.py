@@ -6,10 +6,19 @@ Here only the order of a change's life is kept; `check_lawful` adds what its pol
 from collections.abc import Iterable
 from dataclasses import replace
 
-from policies.entries import Body, ChangeClosed, ChangeOpened, Entry, JobKeyChanged
+from policies.entries import (
+    AliasBody,
+    Body,
+    ChangeClosed,
+    ChangeOpened,
+    Entry,
+    JobKeyChanged,
+    ModelPromoted,
+)
 from policies.errors import UnlawfulTransitionError
 from policies.lifecycle.handlers import HANDLERS
 from policies.lifecycle.handling import need
+from policies.lifecycle.moves import follow_move
 from policies.lifecycle.state import ChangeState, ClosedChange, State
 
 
@@ -37,12 +46,15 @@ def advance(state: State, entry: Entry) -> State:
     if isinstance(body, JobKeyChanged):
         need(entry, entry.change == (state.change.id if state.change else None), _OTHER_CHANGE)
         return after
+    if isinstance(body, AliasBody):
+        return follow_move(after, entry, body)
     change = _open_change(state, entry)
     if isinstance(body, ChangeClosed):
         _check_close(change, entry, body)
         over = ClosedChange(change, body.outcome, body.reason, entry.time)
         return replace(after, change=None, closed=(*state.closed, over))
-    return replace(after, change=_applied(change, entry, body))
+    lived = (*state.lived, change.id) if isinstance(body, ModelPromoted) else state.lived
+    return replace(after, change=_applied(change, entry, body), lived=lived)
 
 
 _OTHER_CHANGE = "it belongs to a change that is not open."

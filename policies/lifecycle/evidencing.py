@@ -17,7 +17,7 @@ def layer_facts(change: ChangeState, step: Step) -> LayerFacts:
     return LayerFacts(
         original_layers=change.original_layers,
         base_kept=change.opened.kept_layers,
-        parent_kept=current.parent_kept if current else change.opened.kept_layers,
+        parent_kept=current.parent_kept if current else change.start_kept,
         kept=attempt.kept if attempt else change.kept,
     )
 
@@ -45,7 +45,7 @@ def make_evidence(
         attempt=attempt.built.attempt if attempt else 1,
         policy=change.opened.policy,
         base_model=change.opened.base_model,
-        parent_model=current.parent if current else change.opened.base_model,
+        parent_model=current.parent if current else change.start_model,
         candidate_model=attempt.built.model if attempt else change.model,
         kept_layers=layers.kept,
         removed_layers=tuple(sorted(layers.removed)),

@@ -1,6 +1,7 @@
 """Whether an entry may follow under the change's policy: it must be the next action, done."""
 
 from policies.entries import (
+    AliasBody,
     BaseMeasured,
     Body,
     CandidateBuilt,
@@ -45,7 +46,9 @@ from policies.lifecycle.actions import (
     RequestDecision,
     ValidateData,
 )
-from policies.lifecycle.planning import next_action, removable
+from policies.lifecycle.history import refusals
+from policies.lifecycle.moves import check_move
+from policies.lifecycle.planning import next_action, proposable
 from policies.lifecycle.requests import request_decision, settle
 from policies.lifecycle.state import ChangeState, State
 from policies.policy import Policy
@@ -54,7 +57,6 @@ _ALWAYS = (RunResumed, FaultRecorded, RosterChanged, JobKeyChanged)
 _PLAIN: dict[type, type[Body]] = {
     PinSnapshot: SnapshotPinned,
     ValidateData: DataValidated,
-    CheckDataDrift: DriftChecked,
     MeasureBase: BaseMeasured,
     ConfirmHoldout: HoldoutConfirmed,
     RegisterModel: ModelRegistered,
@@ -68,6 +70,9 @@ def check_lawful(state: State, entry: Entry, policy: Policy) -> None:
     roster or key, answers that do not count, and aborting are lawful at any time.
     """
     body, change = entry.body, state.change
+    if isinstance(body, AliasBody):
+        check_move(state, entry, body, policy)
+        return
     if change is None or isinstance(body, _ALWAYS):
         return
     if isinstance(body, ChangeClosed) and body.outcome == "aborted":
@@ -75,21 +80,25 @@ def check_lawful(state: State, entry: Entry, policy: Policy) -> None:
     if isinstance(body, DecisionRecorded) and not body.valid:
         return
     action = next_action(state, policy)
-    if action is None or not _answers(action, change, entry, policy):
+    if action is None or not _answers(action, state, change, entry, policy):
         due = type(action).__name__
         raise UnlawfulTransitionError(
             f"{entry.type} is not what the policy lets follow (due was {due}).", entry.sequence
         )
 
 
-def _answers(action: Action, change: ChangeState, entry: Entry, policy: Policy) -> bool:
+def _answers(
+    action: Action, state: State, change: ChangeState, entry: Entry, policy: Policy
+) -> bool:
     body = entry.body
     plain = _PLAIN.get(type(action))
     if plain is not None:
         return isinstance(body, plain)
     match action, body:
+        case CheckDataDrift(), DriftChecked():
+            return set(body.unchanged_since) <= {one.id for one in refusals(state, change)}
         case RankLayers(), LayersRanked():
-            free = removable(change, policy)
+            free = proposable(state, change, policy)
             short = len(body.shortlist) <= policy.selection.shortlist
             return body.step == action.step and short and set(body.shortlist) <= free
         case ProbeShortlist(), ShortlistProbed():

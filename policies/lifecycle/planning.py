@@ -21,6 +21,7 @@ from policies.lifecycle.actions import (
     RequestDecision,
     ValidateData,
 )
+from policies.lifecycle.history import barred, nothing_new, promotion_barred
 from policies.lifecycle.state import ChangeState, State, StepState
 from policies.policy import Policy
 from policies.schema import Step
@@ -36,15 +37,22 @@ def next_action(state: State, policy: Policy) -> Action | None:
     change = state.change
     if change is None:
         return None
-    return _prepare(change, policy) or _step(change, policy) or _finish(change, policy)
+    return (
+        _prepare(state, change, policy) or _step(state, change, policy) or _finish(change, policy)
+    )
 
 
 def removable(change: ChangeState, policy: Policy) -> frozenset[int]:
-    """Layers that the next step might remove; empty where the policy's limit is reached."""
+    """Layers that the policy lets the next step remove; empty where its limit is reached."""
     original = change.original_layers
     if original - len(change.kept) >= policy.limits.layers_allowed(original):
         return frozenset()
     return frozenset(change.kept) - policy.limits.protected(original)
+
+
+def proposable(state: State, change: ChangeState, policy: Policy) -> frozenset[int]:
+    """Of those, the ones that people have not refused already on what is still the same."""
+    return removable(change, policy) - barred(state, change)
 
 
 def overridable(failed: frozenset[str], policy: Policy) -> bool:
@@ -53,10 +61,14 @@ def overridable(failed: frozenset[str], policy: Policy) -> bool:
     return override is not None and bool(failed) and failed <= set(override.rules)
 
 
-def _prepare(change: ChangeState, policy: Policy) -> Action | None:
+def _prepare(state: State, change: ChangeState, policy: Policy) -> Action | None:
     if change.snapshot is None:
+        if change.opened.start_model is not None and not removable(change, policy):
+            return _close_without_model("limit")
         return PinSnapshot()
     if change.data is None:
+        if same := nothing_new(state, change):
+            return CloseChange("nothing_to_do", _SAME.format(same.change.id, same.reason))
         return ValidateData()
     if not change.data.passed:
         return CloseChange("invalid_data", "the data contract is broken")
@@ -64,10 +76,16 @@ def _prepare(change: ChangeState, policy: Policy) -> Action | None:
         return CheckDataDrift()
     if not change.drift.passed and policy.drift.data.on_alarm == "refuse":
         return CloseChange("invalid_data", "the data drifted from the last approved snapshot's")
+    if refused := promotion_barred(state, change):
+        return CloseChange("nothing_to_do", _REFUSED.format(refused.id))
     return MeasureBase() if change.base is None else None
 
 
-def _step(change: ChangeState, policy: Policy) -> Action | None:
+_SAME = "model, rules and data are those of change {}, which ended: {}"
+_REFUSED = "the promotion was refused in change {}, and the data has not changed since"
+
+
+def _step(state: State, change: ChangeState, policy: Policy) -> Action | None:
     """The next action of the current step; None after the steps have ended."""
     if change.ended is not None:
         return None
@@ -75,6 +93,8 @@ def _step(change: ChangeState, policy: Policy) -> Action | None:
     if step is None or step.approved:
         if not removable(change, policy):
             return EndSteps("limit")
+        if not proposable(state, change, policy):
+            return EndSteps("refused_before")
         return RankLayers(len(change.steps) + 1)
     if step.request is not None:
         return _answered(step)
@@ -143,5 +163,9 @@ def _close_without_model(reason: EndReason) -> CloseChange:
         "nothing_passes": ("refused", "no candidate passed the rules"),
         "rejected": ("rejected", "the first step was rejected"),
         "expired": ("expired", "nobody decided on the first step in time"),
+        "refused_before": (
+            "nothing_to_do",
+            "people refused every layer that could go, and the data has not changed since",
+        ),
     }
     return CloseChange(*outcomes[reason])

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from policies.entries import (
+    AliasAnswered,
+    AliasKept,
+    AliasMoved,
+    AliasRequested,
     BaseMeasured,
     CandidateBuilt,
     CandidateJudged,
@@ -114,17 +118,28 @@ class ChangeState:
 
     @property
     def model(self) -> str:
-        """Digest of the current model: the last approved candidate's, or the base's."""
+        """Digest of the current model: the last approved candidate's, or the start's."""
         approved = self.approved_steps
         chosen = approved[-1].chosen if approved else None
-        return chosen.built.model if chosen else self.opened.base_model
+        return chosen.built.model if chosen else self.start_model
 
     @property
     def kept(self) -> tuple[int, ...]:
         """Original numbers of the current model's layers."""
         approved = self.approved_steps
         chosen = approved[-1].chosen if approved else None
-        return chosen.kept if chosen else self.opened.kept_layers
+        return chosen.kept if chosen else self.start_kept
+
+    @property
+    def start_model(self) -> str:
+        """Digest of the model that the first step starts from."""
+        return self.opened.start_model or self.opened.base_model
+
+    @property
+    def start_kept(self) -> tuple[int, ...]:
+        """Original numbers of that model's layers."""
+        start = self.opened.start_layers
+        return self.opened.kept_layers if start is None else start
 
     @property
     def original_layers(self) -> int:
@@ -166,14 +181,52 @@ class ClosedChange:
 
 
 @dataclass(frozen=True)
+class MoveState:
+    """A move of the alias that was asked for by hand: the answers, and how it ended."""
+
+    change: str
+    """The change whose version is moved away from (rollback) or to (promote)."""
+    asked: AliasRequested
+    asked_at: datetime
+    decisions: tuple[AliasAnswered, ...] = ()
+    over: AliasMoved | AliasKept | None = None
+
+
+@dataclass(frozen=True)
 class State:
-    """A line: its open change, and those that are over."""
+    """A line: its open change, those that are over, and the version in use."""
 
     line: str | None = None
     length: int = 0
     time: datetime | None = None
     change: ChangeState | None = None
     closed: tuple[ClosedChange, ...] = ()
+    moves: tuple[MoveState, ...] = ()
+    """Moves of the alias by hand, in the order in which they were asked for."""
+    lived: tuple[str, ...] = ()
+    """Changes whose version is in use (the last), or would be after as many rollbacks."""
+
+    @property
+    def live(self) -> ChangeState | None:
+        """The change whose version is in use."""
+        return self.find(self.lived[-1]) if self.lived else None
+
+    @property
+    def previous(self) -> ChangeState | None:
+        """The change whose version a rollback would lead to."""
+        return self.find(self.lived[-2]) if len(self.lived) > 1 else None
+
+    @property
+    def open_move(self) -> MoveState | None:
+        """The move of the alias that people are asked about."""
+        last = self.moves[-1] if self.moves else None
+        return last if last is not None and last.over is None else None
+
+    def maker_of(self, version: str) -> ChangeState | None:
+        """The change that registered a version."""
+        known = (*(one.change for one in self.closed), *([self.change] if self.change else ()))
+        made = (one for one in known if one.registered and one.registered.version == version)
+        return next(made, None)
 
     @property
     def changes(self) -> int:
@@ -182,8 +235,9 @@ class State:
 
     @property
     def promoted(self) -> ClosedChange | None:
-        """The change whose model is in use."""
-        return next((one for one in reversed(self.closed) if one.change.promoted), None)
+        """The change whose model is in use, where it is over."""
+        live = self.lived[-1] if self.lived else None
+        return next((one for one in self.closed if one.change.id == live), None)
 
     def find(self, change: str) -> ChangeState | None:
         """A change by its id, open or over."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 from pydantic import ValidationError
 
+from tasks import clock
 from tasks.data.origins import Origin, SourceObject, origin_of
 from tasks.data.pull import Progress, chosen, pull
 from tasks.data.snapshot_manifest import PinnedObject, SnapshotManifest
@@ -71,7 +72,7 @@ def pin_snapshot(
         StorageError: S3 cannot be reached or denies, or the disk is full.
     """
     origin = origin_of(source)
-    items = chosen(origin.list(), source, today or datetime.now(UTC).date())
+    items = chosen(origin.list(), source, today or clock.now().date())
     snapshot = _build(source, origin, items, cache, progress)
     pinned = {it.key: it for it in items}
     changed = [it.key for it in origin.list() if it != pinned.get(it.key, it)]

@@ -140,9 +140,21 @@ def _retention_before(job: Job, change: ChangeState) -> dict[str, Measured] | No
     """What the current model kept of the base; None where it is the base."""
     earlier = change.approved_steps
     if not earlier:
-        return None
+        return _retention_of_start(job, change)
     chosen = earlier[-1].chosen
     if chosen is None or chosen.measured is None:
         raise ValueError("an approved candidate was measured")
     measured = job.documents.get_model(chosen.measured.measurements, Measurements)
     return {kpi.name: retention_of(kpi) for kpi in measured.kpis}
+
+
+def _retention_of_start(job: Job, change: ChangeState) -> dict[str, Measured] | None:
+    """What the model that the change started from keeps of the base; None where it is the base."""
+    if change.base is None or change.base.start is None:
+        return None
+    base, start = (
+        Outcomes.from_json(job.documents.get(one))
+        for one in (change.base.report, change.base.start)
+    )
+    kept = compare(start, base, confidence=job.policy.confidence)
+    return {kpi.name: retention_of(kpi) for kpi in kpi_facts(kept, None)}

@@ -1,7 +1,6 @@
 """What people are asked right now, and their signed answer to exactly that."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -12,6 +11,7 @@ from policies.evidence import StepEvidence
 from policies.keys import fingerprint
 from policies.lifecycle import ChangeState, expectation
 from policies.schema import Step
+from tasks import clock
 from tasks.record.line_view import LineView
 
 
@@ -90,7 +90,7 @@ def sign(
     Raises:
         DecisionError: it would not count; the message says why, before anything is sent.
     """
-    expected, now = question.expected, datetime.now(UTC)
+    expected, now = question.expected, clock.now()
     holder = expected.roster.holder(fingerprint(key.public_key()))
     if holder is None:
         raise DecisionError(

@@ -2,12 +2,12 @@
 
 import shutil
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
 from policies.lifecycle import ChangeState
 from policies.pack import assemble
 from policies.schema import Step
+from tasks import clock
 from tasks.errors import TaskError
 from tasks.record.job_keys import read_job_key
 from tasks.record.line_view import LineView
@@ -33,7 +33,7 @@ def export_pack(view: LineView, change_id: str, out: Path) -> int:
         change_id,
         fetch=view.documents.raw,
         signer=read_job_key(),
-        time=datetime.now(UTC),
+        time=clock.now(),
         extra={
             f"dossier/{step}.html": page_of(view, change, step).encode("utf-8")
             for step in _judged(change)

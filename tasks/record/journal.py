@@ -1,7 +1,7 @@
 """The line's record: read and verified for anyone, appended to by the job alone."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PrivateKey,
@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 from policies.entries import Body, Entry
 from policies.errors import VerificationError
 from policies.ledger import CLOCK_TOLERANCE, Chain, seal
+from tasks import clock
 from tasks.record.ledger_store import LedgerStore
 
 Dated = Callable[[datetime], Body]
@@ -72,7 +73,7 @@ class Journal(Record):
             ConflictError: another run appended first.
         """
         last = self.chain.sealed[-1].entry.time if self.chain.sealed else None
-        now = datetime.now(UTC)
+        now = clock.now()
         if last is not None and now < last <= now + CLOCK_TOLERANCE:
             now = last
         said = body if isinstance(body, Body) else body(now)

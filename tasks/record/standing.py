@@ -3,7 +3,6 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from policies.entries import ModelPromoted
 from policies.lifecycle import ChangeState, State
 from policies.schema import rfc3339
 
@@ -38,7 +37,7 @@ def standing_of(change: ChangeState, state: State) -> Standing:
     requests = [change.promotion, *(step.request for step in reversed(change.steps))]
     unsettled = (one for one in requests if one is not None and one.settled is None)
     waiting = None if closed else next(unsettled, None)
-    live: ModelPromoted | None = state.promoted.change.promoted if state.promoted else None
+    live = state.live.registered if state.live else None
     return Standing(
         line=change.id.rpartition("-")[0],
         change=change.id,

@@ -17,6 +17,7 @@ from policies.lifecycle import (
     ProbeShortlist,
     RankLayers,
     State,
+    barred,
 )
 from tasks.job import Job
 from tasks.measuring.candidate import measure_kpis
@@ -31,10 +32,18 @@ _SCORES = {"fusion": "avss+block_influence"}
 
 
 def measure_base(job: Job, state: State, action: MeasureBase) -> BaseMeasured:
-    """Measure the base's KPIs once; every candidate is compared with them."""
+    """Measure the base's KPIs once; every candidate is compared with them.
+
+    Also those of the model that the first step starts from, where it is another one.
+    """
     change = change_of(state)
-    outcomes = measure_kpis(job, change.opened.base_model, pinned(change).manifest, "validation")
-    return BaseMeasured(report=job.documents.put(outcomes.to_json()))
+
+    def measured(model: str) -> str:
+        outcomes = measure_kpis(job, model, pinned(change).manifest, "validation")
+        return job.documents.put(outcomes.to_json())
+
+    base, start = change.opened.base_model, change.start_model
+    return BaseMeasured(report=measured(base), start=measured(start) if start != base else None)
 
 
 def rank(job: Job, state: State, action: RankLayers) -> LayersRanked:
@@ -49,7 +58,7 @@ def rank(job: Job, state: State, action: RankLayers) -> LayersRanked:
         max_length=_MAX_LENGTH,
         bootstrap=_BOOTSTRAP,
     )
-    protected = policy.limits.protected(change.original_layers)
+    protected = policy.limits.protected(change.original_layers) | barred(state, change)
     free = len([layer for layer in change.kept if layer not in protected])
     proposed = shortlist(
         scores,

@@ -1,7 +1,7 @@
 """Ask people, and take their answers: whatever was typed elsewhere, only signatures count."""
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import cast
 
@@ -17,6 +17,7 @@ from policies.lifecycle import (
     request_decision,
     settle,
 )
+from tasks import clock
 from tasks.job import Job
 from tasks.record.journal import Dated
 from tasks.stages.now import change_of
@@ -26,6 +27,7 @@ _ENDINGS = {
     "nothing_passes": "no candidate of the step passed the rules",
     "rejected": "the step was rejected",
     "expired": "nobody decided on the step in time",
+    "refused_before": "people refused every layer that could go, and the data has not changed",
 }
 
 
@@ -45,7 +47,7 @@ def collect(job: Job, state: State, action: CollectDecisions) -> Dated | None:
     request = change.request(action.step)
     known = {one.envelope_digest for one in request.decisions} if request else set()
     settled = partial(settle, change, action.step, policy)
-    if settled(datetime.now(UTC)):
+    if settled(clock.now()):
         return cast(Dated, settled)
     for envelope in job.approvals.answers(change.id, action.step):
         if hashlib.sha256(envelope).hexdigest() not in known:

@@ -8,11 +8,16 @@ from tasks.job import Job
 
 
 def open_change(job: Job, state: State, action: OpenChange) -> ChangeOpened:
-    """Bring the base model in and record who asks for what, under which rules."""
+    """Bring the base model in and record who asks for what, under which rules.
+
+    Where the version in use was made from this very base, the steps go on from there.
+    """
     source, revision = job.run.seen(job.run.model.source), job.run.model.revision
     digest = job.models.take_in(source, revision)
     stack = find_stack(job.models.load(digest).model)
     check_fit(job, stack.original_layers)
+    live = state.live
+    goes_on = live is not None and live.opened.base_model == digest
     return ChangeOpened(
         requester=job.run.requester,
         base_model=digest,
@@ -23,4 +28,6 @@ def open_change(job: Job, state: State, action: OpenChange) -> ChangeOpened:
         roster=job.documents.put_bytes(job.roster.document()),
         run=job.documents.put(job.run.model_dump(mode="json")),
         environment=job.environment(),
+        start_model=live.model if live and goes_on else digest,
+        start_layers=live.kept if live and goes_on else stack.kept,
     )

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from policies import entries as law
 from policies import lifecycle, measurements
-from policies.approvals import Decision, record_decision, sign_decision
+from policies.approvals import Decision, record_answer, record_decision, sign_decision
 from policies.canonical import canonical_bytes, digest
 from policies.keys import public_line
 from policies.ledger import Chain, seal
@@ -249,13 +249,16 @@ class World:
                 )
             case lifecycle.RegisterModel():
                 return law.ModelRegistered(
-                    model=change.model, name=self.line, version="1", uri="s3://avss-work/models/1"
+                    model=change.model,
+                    name=self.line,
+                    version=str(self.state.changes),
+                    uri=f"s3://avss-work/models/{self.state.changes}",
                 )
             case lifecycle.PromoteModel():
                 settled = change.promotion.settled if change.promotion else None
                 return law.ModelPromoted(
                     model=change.model,
-                    version="1",
+                    version=str(self.state.changes),
                     alias=self.policy.promotion.alias,
                     previous_version=None,
                     deciders=settled.deciders if settled else (),
@@ -314,8 +317,12 @@ class World:
         self, who: str, what: str = "approve", key: str | None = None, **changes: Any
     ) -> bytes:
         """A signed decision on what is asked now; `changes` alter the subject or the decision."""
+        return self.signed(self.expectation().subject, who, what, key, **changes)
+
+    def signed(
+        self, subject: Any, who: str, what: str, key: str | None = None, **changes: Any
+    ) -> bytes:
         self.nonces += 1
-        subject = self.expectation().subject
         own = {name: changes.pop(name) for name in list(changes) if hasattr(subject, name)}
         values: dict[str, Any] = {
             "subject": subject.model_copy(update=own),
@@ -352,6 +359,42 @@ class World:
             if action.step != "promotion":
                 self.decide("alice")
             self.decide("bob")
+
+    def ask_move(
+        self, version: str | None = None, requester: str = "erin", *, change: str | None = None
+    ) -> law.Entry:
+        """Somebody asks for a rollback, or for a version to be put in use."""
+        wish = lifecycle.Wish(requester, "it answers rudely", version)
+        self.put(self.policy.document())
+        roster = self.put(self.roster.document())
+        body = lifecycle.request_move(self.state, wish, self.policy, roster, self.now)
+        _, concerned = lifecycle.target_of(self.state, wish)
+        return self.append(body, change=change or concerned)
+
+    def move_expectation(self) -> Any:
+        move = self.state.open_move
+        assert move is not None
+        return lifecycle.move_expectation(self.state, move, self.policy, self.roster)
+
+    def decide_move(self, who: str, what: str = "approve", **changes: Any) -> law.AliasAnswered:
+        """Somebody answers on the move, and it is settled if it can be."""
+        self.now += timedelta(minutes=1)
+        move = self.state.open_move
+        assert move is not None
+        expected = self.move_expectation()
+        envelope = self.signed(expected.subject, who, what, **changes)
+        body = record_answer(envelope, expected, move.asked.number, now=self.now)
+        self.append(body, change=move.change)
+        self.settle_move()
+        return body
+
+    def settle_move(self) -> None:
+        settled, move = (
+            lifecycle.settle_move(self.state, self.policy, self.now),
+            self.state.open_move,
+        )
+        if settled is not None and move is not None:
+            self.append(settled, change=move.change)
 
     def pack(self, change: str | None = None, **extra: bytes) -> dict[str, bytes]:
         """The evidence pack of a change, by default the last one."""

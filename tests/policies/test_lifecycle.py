@@ -280,6 +280,10 @@ def test_nothing_else_may_follow_while_people_are_asked(world):
         law.JobKeyChanged,
         law.RunResumed,
         law.FaultRecorded,
+        law.AliasRequested,
+        law.AliasAnswered,
+        law.AliasMoved,
+        law.AliasKept,
     }
     before = world.state
     for body in tried:

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from hypothesis import event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -16,7 +17,7 @@ from hypothesis.stateful import (
 from policies import entries as law
 from policies import lifecycle
 from policies.approvals import tally
-from policies.errors import UnlawfulTransitionError
+from policies.errors import LawError, UnlawfulTransitionError
 from policies.verification import verify_pack
 
 PEOPLE = ("alice", "bob", "carol", "dave", "erin", "mallory")
@@ -73,6 +74,41 @@ class Lives(RuleBasedStateMachine):
             if self.waiting() and self.world.waiting_for == step:
                 self.world.decide(who)
 
+    @precondition(lambda self: self.world.state.open_move is None and self.world.state.previous)
+    @rule(version=st.sampled_from([None, None, "1", "2"]), requester=st.sampled_from(PEOPLE))
+    def ask_move(self, version, requester):
+        """At any time, also while the next change goes on."""
+        before = self.world.state
+        try:
+            self.world.ask_move(version, requester)
+        except LawError:
+            assert self.world.state == before
+
+    @precondition(lambda self: self.world.state.open_move is not None)
+    @rule(
+        who=st.sampled_from(PEOPLE),
+        what=st.sampled_from(["approve", "approve", "reject", "withdraw"]),
+        lie=st.sampled_from([{}, {}, {"step": "promotion"}, {"key": "mallory"}]),
+        cheat=st.booleans(),
+    )
+    def answer_move(self, who, what, lie, cheat):
+        state = self.world.state
+        if cheat:
+            asked = state.open_move.asked
+            lied = law.AliasMoved(
+                number=asked.number,
+                alias="champion",
+                version=asked.move.version,
+                model=asked.move.model,
+                previous_version=None,
+                deciders=("bob",),
+                reason="x",
+            )
+            with pytest.raises(UnlawfulTransitionError):
+                self.world.append(lied, change=state.open_move.change)
+            assert self.world.state == state
+        self.world.decide_move(who, what, **lie)
+
     @precondition(lambda self: self.open())
     @rule()
     def crash(self):
@@ -123,6 +159,10 @@ class Lives(RuleBasedStateMachine):
         for over in self.world.state.closed:
             if over.change.promoted:
                 self.check_promoted(over.change)
+        for move in self.world.state.moves:
+            if isinstance(move.over, law.AliasMoved):
+                gate = self.world.policy.move_gate(move.asked.move.action)
+                self.check_counted(move.decisions, gate, move.asked.move.requester, 1)
         for change in self.changes():
             limits = self.world.policy.limits
             assert change.original_layers - len(change.kept) <= limits.max_layers_removed
@@ -143,10 +183,13 @@ class Lives(RuleBasedStateMachine):
 
     def check_people(self, change, request, quorum):
         gate = self.world.policy.approval_gate(request.asked.step)
-        counted = tally(request.decisions, gate)
+        self.check_counted(request.decisions, gate, change.opened.requester, quorum)
+
+    def check_counted(self, decisions, gate, requester, quorum):
+        counted = tally(decisions, gate)
         assert counted.outcome == "approved"
         assert len(set(counted.deciders)) >= quorum
-        assert change.opened.requester not in counted.deciders
+        assert requester not in counted.deciders
         assert {"dave", "erin", "mallory"}.isdisjoint(counted.deciders)
 
     def teardown(self):
