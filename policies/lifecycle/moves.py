@@ -15,7 +15,7 @@ from policies.entries import (
     MoveKind,
     move_evidence,
 )
-from policies.errors import LawError, UnlawfulTransitionError
+from policies.errors import LawError, PolicyError, UnlawfulTransitionError
 from policies.lifecycle.handling import need
 from policies.lifecycle.state import ChangeState, MoveState, State
 from policies.policy import Policy
@@ -41,31 +41,31 @@ class Wish:
 def target_of(state: State, wish: Wish) -> tuple[ChangeState, str]:
     """The change whose version is to be in use, and the change that the move is recorded with.
 
-    Raises LawError where there is no such version, or nothing to do.
+    Raises PolicyError where there is no such version, or nothing to do.
     """
     if state.open_move is not None:
-        raise LawError(f"Line {state.line} asks for a decision on its alias already.")
+        raise PolicyError(f"Line {state.line} asks for a decision on its alias already.")
     live = state.live
     if wish.version is None:
         if live is None:
-            raise LawError(f"Line {state.line} has no version in use that could be rolled back.")
+            raise PolicyError(f"Line {state.line} has no version in use that could be rolled back.")
         if state.previous is None:
-            raise LawError(f"Line {state.line} has no version before the one in use.")
+            raise PolicyError(f"Line {state.line} has no version before the one in use.")
         return state.previous, live.id
     found = state.maker_of(wish.version)
     if found is None:
-        raise LawError(f"Line {state.line} has no version {wish.version} in its record.")
+        raise PolicyError(f"Line {state.line} has no version {wish.version} in its record.")
     if live is not None and live.id == found.id:
-        raise LawError(f"Version {wish.version} of line {state.line} is in use already.")
+        raise PolicyError(f"Version {wish.version} of line {state.line} is in use already.")
     if state.change is not None and state.change.id == found.id:
-        raise LawError(f"Version {wish.version} is asked about in change {found.id} now.")
+        raise PolicyError(f"Version {wish.version} is asked about in change {found.id} now.")
     return found, found.id
 
 
 def request_move(
     state: State, wish: Wish, policy: Policy, roster: str, now: datetime
 ) -> AliasRequested:
-    """The request for a decision on a move. Raises LawError as `target_of` does."""
+    """The request for a decision on a move. Raises PolicyError as `target_of` does."""
     target, change = target_of(state, wish)
     live = state.live
     made, used = target.registered, live.registered if live else None
