@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from flows.commands import audit, change, data, decide, operate, registry, science
+from flows.commands import audit, change, data, decide, deploy, operate, registry, science
 from flows.quiet import hush_libraries
 
 
@@ -58,7 +58,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for commands in (science, change, decide, audit, operate):
+for commands in (science, change, decide, audit, deploy, operate):
     commands.register(app)
 app.add_typer(registry.app, name="registry")
 app.add_typer(data.app, name="data")

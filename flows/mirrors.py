@@ -11,6 +11,7 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
+from flows.notices import asked, tell
 from policies import entries as said
 from policies.entries import Entry
 from policies.lifecycle import State
@@ -22,7 +23,7 @@ from tasks.stages.now import change_of, step_of
 
 
 def mirror(job: Job, state: State, entry: Entry) -> None:
-    """Show an entry where people look: the run's log, its artifacts, MLflow, the dossier."""
+    """Show an entry where people look: the log, artifacts, MLflow, the dossier, notifications."""
     get_run_logger().info("%s recorded as entry %d of %s", entry.type, entry.sequence, entry.line)
     show = _MIRRORS.get(type(entry.body))
     if show is not None:
@@ -127,6 +128,7 @@ def _dossier(job: Job, state: State, body: said.DecisionRequested) -> None:
         key=_key(state, f"dossier-{body.step}"),
         description=f"Also at {job.work.below('dossiers').uri(name)}",
     )
+    tell(job, job.run, asked(job.run, change, body.step))
 
 
 def _key(state: State, name: str) -> str:

@@ -8,17 +8,20 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
+from typing import Annotated, Any
 
-from prefect import flow, suspend_flow_run, task
+from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.runtime import deployment
+from prefect.runtime import deployment, flow_run
+from prefect.states import Completed
+from prefect.states import State as RunState
+from pydantic import Field
 from rich.console import Console
 
 from flows.mirrors import mirror
 from flows.narrative import Narrator
 from flows.terminal import terminal
+from flows.waiting import FLOW, let_go, own_change, suspend_for
 from policies.entries import Body, Entry, FaultRecorded, RosterChanged, RunResumed
 from policies.lifecycle import (
     Action,
@@ -46,10 +49,12 @@ from policies.lifecycle import (
     next_action,
     open_action,
 )
+from tasks.errors import LeaseError, RunFileError
 from tasks.faults import guarded, public_message
 from tasks.fitness import check_same_rules
 from tasks.job import Job
 from tasks.record.journal import Dated
+from tasks.record.lease import Lease
 from tasks.run_file import RunFile
 from tasks.stages import candidates, data, decisions, judging, opening, release
 from tasks.stages.now import change_of
@@ -93,8 +98,22 @@ class Ending:
         return 0 if self.outcome in ("promoted", "nothing_to_do") else 3
 
 
-@flow(name="optimize", flow_run_name="optimize {config}", persist_result=False)
-def optimize(config: str) -> Ending:
+def line_in_name() -> str:
+    """A run's name: the flow and the line it works on, or the run file where that is wrong."""
+    config = Path(flow_run.parameters["config"])
+    try:
+        return f"{flow_run.flow_name} {RunFile.load(config).line}"
+    except RunFileError:
+        return f"{flow_run.flow_name} {config.name}"
+
+
+ConfigParameter = Annotated[
+    str, Field(min_length=1, description="Path of the line's run file, where the worker sees it.")
+]
+
+
+@flow(name=FLOW, flow_run_name=line_in_name, persist_result=False)
+def optimize(config: ConfigParameter) -> Ending | RunState[Ending]:
     """Run or go on with a change of one model line.
 
     Args:
@@ -102,15 +121,33 @@ def optimize(config: str) -> Ending:
 
     Returns:
         Where the change stands. As a deployment the run suspends instead of waiting, and goes on
-        from the ledger when it is woken.
+        from the ledger when it is woken; where another run waits already, this one says so.
+
+    Raises:
+        LeaseError: another run works on the line now; a deployment's run ends and says so.
     """
     job = Job(RunFile.load(Path(config)))
     narrator = Narrator(_CONSOLE.get() or terminal(), job.documents.get)
-    while (ending := carry_on(job, narrator)).waiting_for and deployment.id:
-        suspend_flow_run(
-            key=f"{ending.change}-{ending.waiting_for}-{uuid4().hex[:8]}", timeout=None
-        )
-    return ending
+    try:
+        with Lease(job.work, job.run.line, holder=f"run {flow_run.name}") as lease:
+            job.journal.refresh()
+            ending = carry_on(job, narrator, lease, only=own_change())
+    except LeaseError as busy:
+        if not deployment.id:
+            raise
+        return Completed(name="LineBusy", message=str(busy))
+    return _left_by_deployment(ending) if deployment.id else ending
+
+
+def _left_by_deployment(ending: Ending) -> RunState[Ending]:
+    """Suspend while people decide, or end with a state that says how it ended."""
+    if ending.waiting_for is None:
+        let_go(ending.change)
+        told = f"{ending.change} is over: {ending.outcome}"
+        return Completed(message=told, data=ending)
+    other = suspend_for(ending.change, ending.waiting_for)
+    told = f"{ending.change} waits for a decision on {ending.waiting_for}; run {other} waits for it"
+    return Completed(name="AlreadyWaiting", message=told, data=ending)
 
 
 _CONSOLE: ContextVar[Console | None] = ContextVar("console", default=None)
@@ -126,18 +163,28 @@ def run_change(config: Path, console: Console) -> Ending:
     return optimize(str(config.resolve()))
 
 
-def carry_on(job: Job, narrator: Narrator) -> Ending:
-    """Do what is undone until the change is closed or people must decide."""
+def carry_on(job: Job, narrator: Narrator, lease: Lease, *, only: str | None = None) -> Ending:
+    """Do what is undone until the change is closed or people must decide.
+
+    A run that waited for the change `only` goes on with that one and begins no other.
+    """
     state = _resume(job, narrator)
+    if only is not None and (state.change is None or state.change.id != only):
+        return _closed(state, only)
     action: Action | None = next_action(state, job.policy) or open_action(job.run.line, state)
     while action is not None:
+        lease.check()
         body = perform(job, state, action)
         if body is None and isinstance(action, CollectDecisions):
             return Ending(change_of(state).id, str(action.step), None)
         state = record(job, state, action, body, narrator)
         action = next_action(state, job.policy)
-    closed = state.closed[-1]
-    return Ending(closed.change.id, None, closed.outcome)
+    return _closed(state, state.closed[-1].change.id)
+
+
+def _closed(state: State, change: str) -> Ending:
+    over = next((one for one in state.closed if one.change.id == change), None)
+    return Ending(change, None, over.outcome if over else "unknown")
 
 
 def perform(job: Job, state: State, action: Action) -> Body | Dated | None:

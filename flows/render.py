@@ -146,6 +146,14 @@ def contract_table(report: Any) -> RenderableType:
     return Group(made, Text(f"The contract is {said}; {len(report.warnings)} warnings."))
 
 
+def deployments_table(deployments: Sequence[Any]) -> Table:
+    """What was registered on Prefect (`flows.deploying.Deployed`)."""
+    made = table("deployment", "schedule", "time zone", "work pool")
+    for one in deployments:
+        made.add_row(one.name, one.schedule or "by hand", one.timezone, one.pool)
+    return made
+
+
 def status_table(standings: Sequence[Any]) -> Table:
     """Lines and their last change (`tasks.record.standing.Standing`)."""
     made = table("line", "change", "state", "layers", "waits for", "until", "approved by", "live")

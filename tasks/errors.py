@@ -4,6 +4,8 @@ TaskError                 1   a fault of ours
 |-- StackError            1   the local stack does not start, run or stop
 |-- ConflictError         1   another writer was first
 |-- RunFileError          2   the run file is wrong
+|-- LeaseError            2   another run works on the line now
+|-- DeployError           2   Prefect: unreachable, or what should be registered there is wrong
 |-- StorageError          2   S3: unreachable, denied, missing, or without the guarantees we need
 |   `-- MissingError      2   no such bucket, object or prefix
 |-- RegistryError         2   MLflow: unreachable, or it holds something else than was registered
@@ -32,6 +34,18 @@ class ConflictError(TaskError):
 
 class RunFileError(TaskError):
     """The run file is missing, is no YAML, or has a wrong field."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class LeaseError(TaskError):
+    """Another run works on this line now."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class DeployError(TaskError):
+    """Prefect cannot be reached, or what should be registered there cannot be used."""
 
     exit_code: ClassVar[int] = 2
 

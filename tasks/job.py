@@ -22,7 +22,6 @@ from tasks.record.job_keys import publish_key, read_job_key
 from tasks.record.journal import Journal
 from tasks.record.line_view import LineView
 from tasks.run_file import RunFile
-from tasks.s3.objects import parse_uri
 
 
 class Job(LineView):
@@ -40,7 +39,7 @@ class Job(LineView):
     def __init__(self, run: RunFile) -> None:
         if run.execution == "ray":
             raise RunFileError("execution: ray is not in this version yet; write execution: local.")
-        places = Places(_bucket(run.buckets.work), _bucket(run.buckets.ledger))
+        places = Places.of(run.buckets.work, run.buckets.ledger)
         super().__init__(run.line, places)
         self.run = run
         self.policy = load_policy(run.seen(run.policy))
@@ -91,11 +90,3 @@ class Job(LineView):
     def texts(self, manifest: str) -> list[str]:
         """The calibration text."""
         return [row["text"] for row in self.records(manifest, "calibration")]
-
-
-def _bucket(value: str) -> str:
-    """A bucket's name, from itself or from `s3://name`."""
-    location = parse_uri(value if value.startswith("s3://") else f"s3://{value}")
-    if location.prefix:
-        raise RunFileError(f"buckets: {value} names a folder; a bucket of its own is needed.")
-    return location.bucket

@@ -3,8 +3,11 @@
 import json
 import os
 from dataclasses import asdict, dataclass
+from typing import Self
 
+from tasks.errors import RunFileError
 from tasks.home import home
+from tasks.s3.objects import parse_uri
 
 
 @dataclass(frozen=True)
@@ -13,6 +16,15 @@ class Places:
 
     work: str
     ledger: str
+
+    @classmethod
+    def of(cls, work: str, ledger: str) -> Self:
+        """Two buckets as a run file names them: by name, or as `s3://name`.
+
+        Raises:
+            RunFileError: one is a folder.
+        """
+        return cls(_bucket(work), _bucket(ledger))
 
 
 LOCAL = Places("avss-work", "avss-ledger")
@@ -36,6 +48,13 @@ def places_of(line: str | None, work: str | None = None, ledger: str | None = No
         work or os.environ.get("AVSS_WORK_BUCKET") or remembered["work"],
         ledger or os.environ.get("AVSS_LEDGER_BUCKET") or remembered["ledger"],
     )
+
+
+def _bucket(value: str) -> str:
+    location = parse_uri(value if value.startswith("s3://") else f"s3://{value}")
+    if location.prefix:
+        raise RunFileError(f"buckets: {value} names a folder; a bucket of its own is needed.")
+    return location.bucket
 
 
 def _known() -> dict[str, dict[str, str]]:

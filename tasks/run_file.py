@@ -1,7 +1,7 @@
 """The run file of `avss optimize --config`: which model, data, KPIs and policy."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
@@ -35,6 +35,19 @@ class Buckets(BaseModel):
     )
 
 
+class Notifications(BaseModel):
+    """Who is told, through Prefect's own blocks, what is asked, by when and how to answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    blocks: tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")], ...] = Field(
+        (), description="Notification blocks as type/name: slack-webhook/approvals, ..."
+    )
+    remind_hours: int = Field(
+        24, ge=1, description="Hours before a request expires at which a reminder goes out."
+    )
+
+
 class RunFile(BaseModel):
     """One line's run: model, data, KPIs and policy. Relative paths are relative to the run file."""
 
@@ -53,6 +66,10 @@ class RunFile(BaseModel):
     execution: Literal["local", "ray"] = Field("local", description="Where shards are computed.")
     approvers: str = Field(
         "approvers.yaml", description="Path of the roster: people, roles and public keys."
+    )
+
+    notifications: Notifications = Field(
+        default_factory=Notifications, description="Who is told, and when again."
     )
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)

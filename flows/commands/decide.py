@@ -78,6 +78,7 @@ def _decide(
     yes: bool,
     buckets: tuple[str | None, str | None],
 ) -> None:
+    from flows.waking import try_to_wake
     from tasks.places import places_of
     from tasks.record.deciding import open_question, sign
     from tasks.record.line_view import LineView, line_of
@@ -90,7 +91,7 @@ def _decide(
     signed = sign(question, decision, reason, _private_key(key), secrets.token_hex(16))
     where = view.approvals.drop(question.change, question.step, signed)
     err.print(f"signed and dropped at {where}", markup=False)
-    err.print("the job counts it when it runs next: avss optimize --config ...", markup=False)
+    err.print(try_to_wake(change), markup=False)
 
 
 def _private_key(path: Path) -> "Ed25519PrivateKey":

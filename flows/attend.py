@@ -1,0 +1,84 @@
+"""Look after what waits: answers that nobody told us of, requests that run out, runs that died.
+
+Answers need nothing but PutObject, so they may come in while no run looks. This flow is small and
+runs often; it decides nothing and writes no entry, it only wakes, starts and reminds.
+"""
+
+import hashlib
+import itertools
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from prefect import flow, get_run_logger
+from prefect.client.orchestration import get_client
+
+from flows.notices import asked, reminder, tell
+from flows.optimize import ConfigParameter, line_in_name
+from flows.waiting import start_run, wake
+from policies.entries import FaultRecorded, RunResumed
+from policies.lifecycle import ChangeState, Request
+from policies.schema import Step
+from tasks.places import Places
+from tasks.record.deciding import asked_step
+from tasks.record.lease import held_by
+from tasks.record.line_view import LineView
+from tasks.run_file import RunFile
+
+_FAULTS = 3
+"""After so many faults in a row a person must look; starting once more would only repeat them."""
+
+Done = Literal["nothing", "woken", "started", "reminded", "needs a look"]
+
+
+@flow(name="attend", flow_run_name=line_in_name, persist_result=False)
+def attend(config: ConfigParameter) -> Done:
+    """Wake a waiting change that has an answer or whose time is up; remind; restart what died.
+
+    Args:
+        config: path of the run file.
+    """
+    run = RunFile.load(Path(config))
+    view = LineView(run.line, Places.of(run.buckets.work, run.buckets.ledger))
+    change = view.state.change
+    done: Done = "nothing" if change is None else _look_after(view, run, change)
+    get_run_logger().info("%s: %s", change.id if change else run.line, done)
+    return done
+
+
+def _look_after(view: LineView, run: RunFile, change: ChangeState) -> Done:
+    step = asked_step(change)
+    request = change.request(step) if step is not None else None
+    if step is None or request is None or request.settled is not None:
+        return _restart(view, run.line)
+    now = datetime.now(UTC)
+    if now >= request.asked.expires or _unread(view, change, step, request):
+        wake(change.id)
+        return "woken"
+    told = tell(view, run, asked(run, change, step))  # where the run that asked could not
+    if request.asked.expires - now <= timedelta(hours=run.notifications.remind_hours):
+        told += tell(view, run, reminder(run, change, step))
+    return "reminded" if told else "nothing"
+
+
+def _unread(view: LineView, change: ChangeState, step: Step, request: Request) -> bool:
+    known = {one.envelope_digest for one in request.decisions}
+    answers = view.approvals.answers(change.id, step)
+    return any(hashlib.sha256(one).hexdigest() not in known for one in answers)
+
+
+def _restart(view: LineView, line: str) -> Done:
+    """A change that waits for nobody and that nobody works on was left by a run that died."""
+    if held_by(view.work, line) is not None:
+        return "nothing"
+    if _faults_in_a_row(view) >= _FAULTS:
+        return "needs a look"
+    with get_client(sync_client=True) as client:
+        return "started" if start_run(client, line) else "nothing"
+
+
+def _faults_in_a_row(view: LineView) -> int:
+    """Faults since the change last got anywhere."""
+    bodies = (entry.body for entry in reversed(view.record.entries))
+    vain = itertools.takewhile(lambda body: isinstance(body, FaultRecorded | RunResumed), bodies)
+    return sum(isinstance(body, FaultRecorded) for body in vain)

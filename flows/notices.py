@@ -1,0 +1,125 @@
+"""Telling people through Prefect's notification blocks what is asked, by when, and how to answer.
+
+A notice names lines, changes, steps and times. Figures, reasons and business text stay where access
+to them is controlled: the dossier.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from prefect import get_run_logger
+from prefect.blocks.abstract import NotificationBlock
+from prefect.blocks.core import Block
+
+from policies.lifecycle import ChangeState, Request
+from policies.schema import Step
+from tasks.record.line_view import LineView
+from tasks.run_file import RunFile
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One message; `key` names the occasion, so that it is told once."""
+
+    key: str
+    subject: str
+    body: str
+
+
+def tell(view: LineView, run: RunFile, notice: Notice) -> int:
+    """Send a notice through every block of the run file that did not carry it yet.
+
+    A block that fails is logged and tried again at the next occasion; it never stops a change.
+
+    Returns:
+        How many blocks carried it now.
+    """
+    sent = 0
+    told = view.work.below(f"notices/{notice.key}")
+    for slug in run.notifications.blocks:
+        mark = hashlib.sha256(slug.encode()).hexdigest()[:16]
+        if told.exists(mark):
+            continue
+        try:
+            _block(slug).notify(notice.body, notice.subject)
+        except Exception as error:  # noqa: BLE001 - whatever a block's service raises
+            get_run_logger().warning(
+                "The notification block %s failed (%s); it is tried again by the next run.",
+                slug,
+                type(error).__name__,
+            )
+            continue
+        told.put(mark, b"")
+        sent += 1
+    return sent
+
+
+def asked(run: RunFile, change: ChangeState, step: Step) -> Notice:
+    """People are asked for a decision."""
+    return _question(run, change, step, "asked")
+
+
+def reminder(run: RunFile, change: ChangeState, step: Step) -> Notice:
+    """The same again, before the time is up."""
+    return _question(run, change, step, "reminder")
+
+
+def _question(run: RunFile, change: ChangeState, step: Step, kind: str) -> Notice:
+    request = change.request(step)
+    if request is None:
+        raise ValueError("nobody was asked about this")
+    texts = _TEXTS[run.language]
+    what = texts["promotion"] if step == "promotion" else texts["step"].format(step=step)
+    subject = texts[kind].format(change=change.id, what=what)
+    return Notice(f"{change.id}/{step}/{kind}", subject, _body(texts, change, step, request))
+
+
+def _body(texts: Mapping[str, str], change: ChangeState, step: Step, request: Request) -> str:
+    asked_for = request.asked
+    lines = [
+        texts["override"] if asked_for.override else texts["passes"],
+        texts["until"].format(until=f"{asked_for.expires:%Y-%m-%d %H:%M} UTC"),
+        texts["evidence"].format(evidence=asked_for.evidence),
+        texts["read"],
+        f"  avss dossier {change.id} --step {step}",
+        texts["answer"],
+        f"  avss approve {change.id} --step {step} --key PATH --reason TEXT",
+        f"  avss reject {change.id} --step {step} --key PATH --reason TEXT",
+    ]
+    return "\n".join(lines)
+
+
+def _block(slug: str) -> NotificationBlock:
+    block = Block.load(slug)
+    if not isinstance(block, NotificationBlock):
+        raise TypeError(f"{slug} is no notification block")
+    return block
+
+
+_TEXTS: dict[str, dict[str, str]] = {
+    "en": {
+        "asked": "Decision wanted: {change}, {what}",
+        "reminder": "Reminder, decision wanted: {change}, {what}",
+        "promotion": "promotion",
+        "step": "step {step}",
+        "passes": "The rules let it pass.",
+        "override": "THE RULES REFUSED IT. A yes would override them.",
+        "until": "Answer until {until}; without an answer the request expires.",
+        "evidence": "Evidence {evidence}",
+        "read": "Read the page first:",
+        "answer": "Then sign your answer with your own key:",
+    },
+    "ja": {
+        "asked": "承認依頼: {change}、{what}",
+        "reminder": "再通知・承認依頼: {change}、{what}",
+        "promotion": "本番昇格",
+        "step": "ステップ {step}",
+        "passes": "ルール判定は合格です。",
+        "override": "ルール判定は不合格です。承認するとルールを上書きします。",
+        "until": "回答期限: {until}。回答がなければ依頼は失効します。",
+        "evidence": "証跡 {evidence}",
+        "read": "まず資料をお読みください:",
+        "answer": "次に、ご自身の鍵で署名して回答してください:",
+    },
+}
