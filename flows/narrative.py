@@ -265,6 +265,29 @@ def _kept(body: said.AliasKept, fetch: Fetch) -> Telling:
     return (told + verdict(False, "", body.outcome.upper()),)
 
 
+def _checked(body: said.MonitorChecked, fetch: Fetch) -> Telling:
+    facts = fetch(body.facts)
+    kpis = [
+        kpi | {"retention": kpi["retention"]["value"], "reason": kpi["retention"]["reason"]}
+        for kpi in facts["kpis"]
+    ]
+    return (
+        _verdicts("monitor", body.passed, body.verdicts, "BELOW ITS FLOOR"),
+        f"version {body.version} on {facts['sampled']} fresh records",
+        kpi_table(kpis, worst_slices=0),
+        *_failures(body.verdicts),
+    )
+
+
+def _incident(body: said.IncidentOpened, fetch: Fetch) -> Telling:
+    told = f"{body.number} opened on version {body.version}: {body.reason}"
+    return (_stage("incident", told, style="bold red"),)
+
+
+def _incident_over(body: said.IncidentClosed, fetch: Fetch) -> Telling:
+    return (_stage("incident", f"{body.number} ended: {body.reason}"),)
+
+
 TELLINGS: dict[type[said.Body], Callable[[Any, Fetch], Telling]] = {
     said.ChangeOpened: _opened,
     said.SnapshotPinned: _pinned,
@@ -290,6 +313,9 @@ TELLINGS: dict[type[said.Body], Callable[[Any, Fetch], Telling]] = {
     said.JobKeyChanged: _job_key,
     said.RunResumed: _resumed,
     said.FaultRecorded: _fault,
+    said.MonitorChecked: _checked,
+    said.IncidentOpened: _incident,
+    said.IncidentClosed: _incident_over,
     said.AliasRequested: _move_asked,
     said.AliasAnswered: _answered,
     said.AliasMoved: _moved,

@@ -3,6 +3,7 @@
 from policies.policy import Policy
 from policies.policy_sections import Gate
 from policies.rules import RULES
+from policies.watching import explain_watch
 
 COURSE_FIELDS = (
     "format",
@@ -21,6 +22,8 @@ COURSE_FIELDS = (
     ),
     "approvals.override.rules",
     "promotion.alias",
+    "monitoring.sample",
+    "monitoring.on_breach",
     "ledger.retention_days",
 )
 """Fields that steer the course of a change and are read by no rule."""
@@ -34,6 +37,7 @@ def explain(policy: Policy) -> list[str]:
         *(sentence for rule in RULES for sentence in rule.explain(policy)),
         "What could not be measured counts as failed.",
         *_people(policy),
+        *explain_watch(policy),
         f"Entries of the record cannot be changed or deleted for {policy.ledger.retention_days} "
         "days.",
     ]

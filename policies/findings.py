@@ -9,6 +9,8 @@ from policies.entries import (
     Answer,
     Entry,
     FaultRecorded,
+    IncidentClosed,
+    IncidentOpened,
     JobKeyChanged,
     RosterChanged,
     RunResumed,
@@ -88,6 +90,13 @@ def _notice(entry: Entry, change: ChangeState) -> str | None:
                 f"Entry {entry.sequence}: {body.alias} was moved by hand to version "
                 f"{body.version}, {body.reason}."
             )
+        case IncidentOpened():
+            return (
+                f"Entry {entry.sequence}: incident {body.number}, in use the model was below its "
+                f"floor ({body.reason})."
+            )
+        case IncidentClosed():
+            return f"Entry {entry.sequence}: incident {body.number} ended, {body.reason}."
         case Answer(valid=False):
             return f"Entry {entry.sequence}: an answer did not count ({body.fault})."
         case _:

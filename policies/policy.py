@@ -21,6 +21,7 @@ from policies.policy_sections import (
     KpiGate,
     Latency,
     Limits,
+    Monitoring,
     Promotion,
     Retain,
     Selection,
@@ -50,6 +51,7 @@ class Policy(Frozen):
     latency: Latency = Latency()
     approvals: Approvals = Approvals()
     promotion: Promotion = Promotion()
+    monitoring: Monitoring = Monitoring()
     ledger: Retain = Retain()
 
     @field_validator("kpis", mode="before")

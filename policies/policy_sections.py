@@ -238,6 +238,23 @@ class Promotion(Frozen):
     """The registry's name for the version in use."""
 
 
+class Monitoring(Frozen):
+    """What the model in use must keep on fresh data, and what follows where it does not."""
+
+    sample: Ordinal = 300
+    """Fresh records that its KPIs are measured on at most."""
+    min_retention: Retention = 0.9
+    """What it must keep of the base's KPIs there, as measured."""
+    min_of_promised: Retention | None = 0.9
+    """What it must keep of the retention that it was promoted with; null: not required."""
+    on_bad_data: Literal["tell", "alarm"] = "tell"
+    """Whether fresh data that breaks its contract or has drifted opens an incident."""
+    unsure: Literal["tell", "alarm"] = "tell"
+    """The same of a KPI that cannot be measured, for instance for want of labels."""
+    on_breach: Literal["tell", "ask", "rollback"] = "tell"
+    """What an incident leads to: it is told, a rollback is asked for, or it is made at once."""
+
+
 class Retain(Frozen):
     """How long records are kept."""
 

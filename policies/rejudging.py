@@ -18,6 +18,7 @@ from policies.entries import (
     DecisionRecorded,
     Entry,
     HoldoutConfirmed,
+    MonitorChecked,
 )
 from policies.errors import LawError, PolicyError, VerificationError
 from policies.evidence import StepEvidence
@@ -31,6 +32,7 @@ from policies.pack import evidence_path, parse_evidence
 from policies.policy import Policy, parse_policy
 from policies.roster import Roster, parse_roster
 from policies.schema import Step
+from policies.watching import judge_watch, parse_watch
 
 T = TypeVar("T")
 
@@ -64,6 +66,9 @@ class Rejudge:
             return
         if isinstance(body, AliasBody):
             self._check_move(entry, body)
+            return
+        if isinstance(body, MonitorChecked):
+            self._check_watch(entry, body)
             return
         change, policy = self.state.change, self.policy
         if change is None or change.id != self.change or policy is None:
@@ -137,6 +142,22 @@ class Rejudge:
             fits = move_expectation(self.state, move, policy, roster)
             again = record_answer(body.envelope.encode(), fits, body.number, now=entry.time)
             _same_answer(entry, body, again)
+
+    def _check_watch(self, entry: Entry, body: MonitorChecked) -> None:
+        """A check of the model in use, under the policy that it was promoted with."""
+        facts = self._read(entry, body.facts, "check of the model in use", parse_watch)
+        live = self.state.live
+        if live is None or self.policy is None:
+            return
+        about = (live.id, live.model, live.opened.base_model)
+        if (facts.change, facts.model, facts.base_model) != about:
+            raise VerificationError("the check is of another model.", entry.sequence)
+        again = judge_watch(facts, self.policy)
+        if again != body.verdicts:
+            raise VerificationError(
+                "its verdicts are not what the policy says of the measurements.", entry.sequence
+            )
+        self.verdicts += len(again)
 
     def _document(self, entry: Entry, name: str) -> bytes:
         content = self.files.get(evidence_path(name))

@@ -54,6 +54,7 @@ from policies.entries.steps import (
     ShortlistProbed,
     StepsEnded,
 )
+from policies.entries.watching import IncidentClosed, IncidentOpened, MonitorChecked, WatchBody
 from policies.schema import ChangeId, Count, Digest, Frozen, LineName, Name, Time
 
 __all__ = [
@@ -80,10 +81,13 @@ __all__ = [
     "Entry",
     "FaultRecorded",
     "HoldoutConfirmed",
+    "IncidentClosed",
+    "IncidentOpened",
     "JobKeyChanged",
     "LayersRanked",
     "ModelPromoted",
     "ModelRegistered",
+    "MonitorChecked",
     "Move",
     "MoveKind",
     "Outcome",
@@ -97,6 +101,7 @@ __all__ = [
     "StepExpired",
     "StepRejected",
     "StepsEnded",
+    "WatchBody",
     "move_evidence",
 ]
 
@@ -131,6 +136,9 @@ BODIES: dict[str, type[Body]] = {
         AliasAnswered,
         AliasMoved,
         AliasKept,
+        MonitorChecked,
+        IncidentOpened,
+        IncidentClosed,
     )
 }
 

@@ -38,11 +38,13 @@ from policies.lifecycle.state import (
     Attempt,
     ChangeState,
     ClosedChange,
+    Incident,
     MoveState,
     Request,
     State,
     StepState,
 )
+from policies.lifecycle.watch import closing_due, incident_due
 
 __all__ = [
     "Action",
@@ -55,6 +57,7 @@ __all__ = [
     "CollectDecisions",
     "ConfirmHoldout",
     "EndSteps",
+    "Incident",
     "JudgeCandidate",
     "MeasureBase",
     "MeasureCandidate",
@@ -75,8 +78,10 @@ __all__ = [
     "barred",
     "check_lawful",
     "check_move",
+    "closing_due",
     "expectation",
     "fold",
+    "incident_due",
     "layer_facts",
     "make_evidence",
     "move_expectation",

@@ -14,12 +14,14 @@ from policies.entries import (
     Entry,
     JobKeyChanged,
     ModelPromoted,
+    WatchBody,
 )
 from policies.errors import UnlawfulTransitionError
 from policies.lifecycle.handlers import HANDLERS
 from policies.lifecycle.handling import need
 from policies.lifecycle.moves import follow_move
 from policies.lifecycle.state import ChangeState, ClosedChange, State
+from policies.lifecycle.watch import follow_watch
 
 
 def fold(entries: Iterable[Entry]) -> State:
@@ -48,6 +50,8 @@ def advance(state: State, entry: Entry) -> State:
         return after
     if isinstance(body, AliasBody):
         return follow_move(after, entry, body)
+    if isinstance(body, WatchBody):
+        return follow_watch(after, entry, body)
     change = _open_change(state, entry)
     if isinstance(body, ChangeClosed):
         _check_close(change, entry, body)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from policies.entries import CandidateJudged, Entry, HoldoutConfirmed
+from policies.entries import CandidateJudged, Entry, HoldoutConfirmed, MonitorChecked
 from policies.errors import UnlawfulTransitionError
 from policies.lifecycle.state import ChangeState, StepState
 
@@ -30,6 +30,6 @@ def with_step(change: ChangeState, step: StepState) -> ChangeState:
     return replace(change, steps=(*before, step, *after))
 
 
-def check_verdicts(entry: Entry, body: CandidateJudged | HoldoutConfirmed) -> None:
+def check_verdicts(entry: Entry, body: CandidateJudged | HoldoutConfirmed | MonitorChecked) -> None:
     follows = bool(body.verdicts) and all(verdict.passed for verdict in body.verdicts)
     need(entry, body.passed == follows, "passed does not follow from its verdicts.")

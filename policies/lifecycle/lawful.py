@@ -25,6 +25,7 @@ from policies.entries import (
     ShortlistProbed,
     SnapshotPinned,
     StepsEnded,
+    WatchBody,
 )
 from policies.errors import UnlawfulTransitionError
 from policies.lifecycle.actions import (
@@ -73,7 +74,7 @@ def check_lawful(state: State, entry: Entry, policy: Policy) -> None:
     if isinstance(body, AliasBody):
         check_move(state, entry, body, policy)
         return
-    if change is None or isinstance(body, _ALWAYS):
+    if change is None or isinstance(body, (*_ALWAYS, WatchBody)):
         return
     if isinstance(body, ChangeClosed) and body.outcome == "aborted":
         return

@@ -18,6 +18,7 @@ from policies.entries import (
 from policies.errors import LawError, PolicyError, UnlawfulTransitionError
 from policies.lifecycle.handling import need
 from policies.lifecycle.state import ChangeState, MoveState, State
+from policies.lifecycle.watch import consented
 from policies.policy import Policy
 from policies.roster import Roster
 
@@ -136,7 +137,8 @@ def settle_move(state: State, policy: Policy, now: datetime) -> AliasMoved | Ali
             deciders=counted.deciders,
             reason=f"rejected by {names}",
         )
-    if counted.outcome == "approved":
+    consent = consented(state, asked.move, policy)
+    if counted.outcome == "approved" or consent:
         return AliasMoved(
             number=number,
             alias=policy.promotion.alias,
@@ -144,12 +146,15 @@ def settle_move(state: State, policy: Policy, now: datetime) -> AliasMoved | Ali
             model=asked.move.model,
             previous_version=_version_before(state, move),
             deciders=counted.deciders,
-            reason=f"approved by {names}",
+            reason=f"approved by {names}" if not consent else _CONSENT,
         )
     if now >= asked.expires:
         reason = f"{len(counted.deciders)} approvals came in time, which are too few"
         return AliasKept(number=number, outcome="expired", deciders=counted.deciders, reason=reason)
     return None
+
+
+_CONSENT = "the policy that the version was promoted under agrees to it beforehand"
 
 
 def lived_after(state: State, move: MoveState) -> tuple[str, ...]:
@@ -175,10 +180,18 @@ def follow_move(state: State, entry: Entry, body: AliasBody) -> State:
         return over
     need(entry, (body.version, body.model) == _asked_for(move), "it moved to another version.")
     agreed = {one.approver for one in move.decisions if one.valid and one.decision == "approve"}
-    need(entry, bool(body.deciders) and set(body.deciders) <= agreed, "nobody decided on it.")
+    consent = body.reason == _CONSENT and asked_by_incident(state, move)
+    decided = bool(body.deciders) or consent
+    need(entry, decided and set(body.deciders) <= agreed, "nobody decided on it.")
     before = _version_before(state, move)
     need(entry, body.previous_version == before, "the version before is another one.")
     return replace(over, lived=lived_after(state, move))
+
+
+def asked_by_incident(state: State, move: MoveState) -> bool:
+    """Whether an open incident gave the reason for the move."""
+    given = move.asked.move.incident
+    return state.incident is not None and state.incident.sequence == given
 
 
 def check_move(state: State, entry: Entry, body: AliasBody, policy: Policy) -> None:

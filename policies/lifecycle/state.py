@@ -18,9 +18,11 @@ from policies.entries import (
     DecisionRequested,
     DriftChecked,
     HoldoutConfirmed,
+    IncidentOpened,
     LayersRanked,
     ModelPromoted,
     ModelRegistered,
+    MonitorChecked,
     Outcome,
     Settled,
     ShortlistProbed,
@@ -193,6 +195,17 @@ class MoveState:
 
 
 @dataclass(frozen=True)
+class Incident:
+    """The model in use was found below its floor, and is still in use and not well again."""
+
+    change: str
+    """The change that made the model."""
+    sequence: int
+    """Of the entry that opened it."""
+    opened: IncidentOpened
+
+
+@dataclass(frozen=True)
 class State:
     """A line: its open change, those that are over, and the version in use."""
 
@@ -205,6 +218,11 @@ class State:
     """Moves of the alias by hand, in the order in which they were asked for."""
     lived: tuple[str, ...] = ()
     """Changes whose version is in use (the last), or would be after as many rollbacks."""
+    last_check: MonitorChecked | None = None
+    """What was found when a model in use was last measured on fresh data."""
+    incident: Incident | None = None
+    incidents: int = 0
+    """How many were ever opened."""
 
     @property
     def live(self) -> ChangeState | None:

@@ -26,22 +26,12 @@ class Verdict(Frozen):
     reason: Annotated[str, Field(max_length=4000)] = ""
 
 
-class Rule(ABC):
-    """One requirement of a policy: a pure function from measurements to verdicts."""
+class Verdicts(ABC):
+    """What every rule has: its name, the policy fields that decide, and the ways to say it."""
 
     name: ClassVar[str]
     reads: ClassVar[tuple[str, ...]]
     """The policy fields that decide, as dotted paths; `*` stands for any KPI."""
-    steps_only: ClassVar[bool] = False
-    """Whether the rule is about one step, and so says nothing of the whole change."""
-
-    @abstractmethod
-    def judge(self, measurements: Measurements, policy: Policy) -> Iterator[Verdict]:
-        """The verdicts on one candidate; none where the policy does not require anything."""
-
-    @abstractmethod
-    def explain(self, policy: Policy) -> Iterator[str]:
-        """The same requirement in plain sentences."""
 
     def at_least(
         self, subject: str, observed: float | None, limit: float, reason: str = ""
@@ -84,3 +74,18 @@ class Rule(ABC):
             passed=margin >= 0,
             reason=reason,
         )
+
+
+class Rule(Verdicts):
+    """One requirement of a policy: a pure function from measurements to verdicts."""
+
+    steps_only: ClassVar[bool] = False
+    """Whether the rule is about one step, and so says nothing of the whole change."""
+
+    @abstractmethod
+    def judge(self, measurements: Measurements, policy: Policy) -> Iterator[Verdict]:
+        """The verdicts on one candidate; none where the policy does not require anything."""
+
+    @abstractmethod
+    def explain(self, policy: Policy) -> Iterator[str]:
+        """The same requirement in plain sentences."""

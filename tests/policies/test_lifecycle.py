@@ -284,6 +284,9 @@ def test_nothing_else_may_follow_while_people_are_asked(world):
         law.AliasAnswered,
         law.AliasMoved,
         law.AliasKept,
+        law.MonitorChecked,
+        law.IncidentOpened,
+        law.IncidentClosed,
     }
     before = world.state
     for body in tried:

@@ -11,6 +11,7 @@ from policies.explanation import COURSE_FIELDS, explain
 from policies.policy import SHIPPED, Policy, load_policy, parse_policy, policy_schema
 from policies.policy_sections import KpiGate, OverrideGate
 from policies.rules import RULES
+from policies.watching import WATCH_RULES
 
 MINIMAL = "name: mine\nkpis: {default: {min_retention: 0.9}}\n"
 
@@ -121,7 +122,8 @@ def leaves(model: type[BaseModel], place: str = "") -> set[str]:
 
 
 def test_every_field_is_read_by_a_rule_or_steers_the_course():
-    read = {path for rule in RULES for path in rule.reads} | set(COURSE_FIELDS)
+    rules = (*RULES, *WATCH_RULES)
+    read = {path for rule in rules for path in rule.reads} | set(COURSE_FIELDS)
     assert read == leaves(Policy)
 
 
@@ -130,7 +132,7 @@ def test_every_rule_is_explained_in_every_shipped_policy():
         policy = load_policy(name)
         sentences = explain(policy)
         assert all(sentence.endswith(".") for sentence in sentences)
-        for rule in RULES:
+        for rule in (*RULES, *WATCH_RULES):
             assert set(rule.explain(policy)) <= set(sentences)
 
 
