@@ -20,6 +20,7 @@ from rich.console import Console
 
 from flows.mirrors import mirror
 from flows.narrative import Narrator
+from flows.recording import append
 from flows.terminal import terminal
 from flows.waiting import FLOW, let_go, own_change, suspend_for
 from policies.entries import Body, Entry, FaultRecorded, RosterChanged, RunResumed
@@ -163,7 +164,9 @@ def run_change(config: Path, console: Console) -> Ending:
     return optimize(str(config.resolve()))
 
 
-def carry_on(job: Job, narrator: Narrator, lease: Lease, *, only: str | None = None) -> Ending:
+def carry_on(
+    job: Job, narrator: Narrator, lease: Lease | None = None, *, only: str | None = None
+) -> Ending:
     """Do what is undone until the change is closed or people must decide.
 
     A run that waited for the change `only` goes on with that one and begins no other.
@@ -173,7 +176,8 @@ def carry_on(job: Job, narrator: Narrator, lease: Lease, *, only: str | None = N
         return _closed(state, only)
     action: Action | None = next_action(state, job.policy) or open_action(job.run.line, state)
     while action is not None:
-        lease.check()
+        if lease is not None:
+            lease.check()
         body = perform(job, state, action)
         if body is None and isinstance(action, CollectDecisions):
             return Ending(change_of(state).id, str(action.step), None)
@@ -205,13 +209,12 @@ def perform(job: Job, state: State, action: Action) -> Body | Dated | None:
 def record(job: Job, state: State, action: Action, body: Body | Dated, narrator: Narrator) -> State:
     """Append what a stage found, if it may stand there, and show it to whoever looks."""
 
-    def lawful(entry: Entry) -> None:
-        check_lawful(state, entry, job.policy)
-        advance(state, entry)
+    def lawful(before: State, entry: Entry) -> None:
+        check_lawful(before, entry, job.policy)
+        advance(before, entry)
 
     change = action.change if isinstance(action, OpenChange) else change_of(state).id
-    entry = job.journal.append(body, change, lawful)
-    after = advance(state, entry)
+    after, entry = append(job, state, body, change, lawful)
     narrator.tell(entry)
     mirror(job, after, entry)
     return after

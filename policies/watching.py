@@ -101,6 +101,9 @@ class KeptInUse(WatchRule):
 
     def watch(self, facts: WatchFacts, policy: Policy) -> Iterator[Verdict]:
         asked = policy.monitoring
+        if not facts.kpis:
+            why = "; ".join(facts.notes)[:3900]
+            yield _told(self.cannot_tell("KPIs", asked.min_retention, why), asked.unsure)
         for kpi in facts.kpis:
             if policy.gate_of(kpi.name).report_only:
                 continue

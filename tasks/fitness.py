@@ -34,12 +34,15 @@ def check_fit(job: "Job", original_layers: int) -> None:
 def check_same_rules(job: "Job", change: ChangeState) -> None:
     """Refuse to go on with a change under other rules than it was opened with.
 
+    Both policies are read as this version reads them: a field that is new since then has the same
+    default in both.
+
     Raises:
         RunFileError: the policy or the KPIs differ from the recorded ones.
     """
     kpis = job.documents.put(job.suite.model_dump(mode="json"))
     for what, now, then in (
-        ("policy", job.policy.digest, change.opened.policy),
+        ("policy", job.policy.digest, job.policy_of(change).digest),
         ("KPI file", kpis, change.opened.kpis),
     ):
         if now != then:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from avss.kpi_file.suite import load_kpis
-from policies.policy import load_policy
+from policies.policy import Policy, load_policy
 from policies.roster import load_roster
 from tasks import clock
 from tasks.data.snapshot import Snapshot, load_manifest, read_split, restore_snapshot
@@ -82,11 +82,15 @@ class Job(LineView):
 
     def drift_limits(self) -> DriftLimits:
         """The policy's thresholds as the drift checks take them."""
-        drift = self.policy.drift
-        named = drift.data.model_dump() | drift.scores.model_dump()
-        known = {name: named[name] for name in named if name in DriftLimits.model_fields}
-        return DriftLimits.model_validate(known)
+        return drift_limits(self.policy)
 
     def texts(self, manifest: str) -> list[str]:
         """The calibration text."""
         return [row["text"] for row in self.records(manifest, "calibration")]
+
+
+def drift_limits(policy: Policy) -> DriftLimits:
+    """A policy's thresholds as the drift checks take them."""
+    named = policy.drift.data.model_dump() | policy.drift.scores.model_dump()
+    known = {name: named[name] for name in named if name in DriftLimits.model_fields}
+    return DriftLimits.model_validate(known)
