@@ -1,6 +1,7 @@
 """Appending to a line's record while other runs may append too."""
 
 from collections.abc import Callable
+from functools import partial
 
 from policies.entries import AliasBody, Body, Entry, WatchBody
 from policies.errors import UnlawfulTransitionError
@@ -34,9 +35,8 @@ def append(
         ConflictError: another run said something about the same change.
     """
     while True:
-        current = state
         try:
-            entry = job.journal.append(body, change, lambda entry: check(current, entry))
+            entry = job.journal.append(body, change, partial(check, state))
         except ConflictError as conflict:
             state = _caught_up(job, state, conflict)
             continue
