@@ -98,6 +98,10 @@ class DataDriftLimits(Frozen):
     """The same of the share of words that the reference lacks."""
     script: Share = 0.1
     """Jensen-Shannon distance of scripts."""
+    language: Share = 0.1
+    """Jensen-Shannon distance of languages."""
+    time: Share = 0.15
+    """Jensen-Shannon distance of the weekdays of the timestamps."""
     label: Share = 0.1
     """Jensen-Shannon distance of labels."""
     segment: Share = 0.1
@@ -106,6 +110,8 @@ class DataDriftLimits(Frozen):
     """Change of the share of any one label or segment."""
     domain: Annotated[float, Field(gt=0.5, lt=1)] = 0.6
     """AUC of a classifier that tells the two sets apart."""
+    embedding: Distance = 0.25
+    """Shift of the texts' mean first-layer state in the model itself, in standard deviations."""
     relabelled: Share = 0.02
     """Share of the texts in both sets that changed their label."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95

@@ -80,6 +80,10 @@ class Job(LineView):
         rows = read_split(self.snapshot(manifest), split)
         return [cast(dict[str, Any], row) for row in rows]
 
+    def keep_page(self, change: str, name: str, page: Path) -> None:
+        """Leave a library's own page in the work bucket, `reports/<change>/`; no evidence."""
+        self.work.upload_file(page, f"reports/{change}/{name}")
+
     def drift_limits(self) -> DriftLimits:
         """The policy's thresholds as the drift checks take them."""
         return drift_limits(self.policy)

@@ -25,12 +25,14 @@ def encoding_faults(text: str) -> int:
     return len(_FAULT.findall(text))
 
 
+@lru_cache(maxsize=4096)
 def main_script(text: str) -> str:
     """The script of most of the first letters (LATIN, CYRILLIC, CJK ...), or NONE."""
     letters = Counter(_script(char) for char in text[:_SCRIPT_SAMPLE] if char.isalpha())
     return letters.most_common(1)[0][0] if letters else "NONE"
 
 
+@lru_cache(maxsize=4096)
 def language(text: str) -> str:
     """The language that most of the text is in, as ISO 639-1 has it; `unknown` where none shows."""
     found, evidence = _languages().classify(text[:_LANGUAGE_SAMPLE])

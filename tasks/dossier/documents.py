@@ -28,6 +28,8 @@ class DriftDocument(Document):
     """`tasks.drift.report.DriftReport`, of data or of scores."""
 
     checks: tuple[DriftCheck, ...] = ()
+    splits: DriftDocument | None = None
+    """Of data: validation against calibration, in the same snapshot."""
 
 
 class Expectation(Document):

@@ -168,7 +168,7 @@ class PlainChoiceFact(Facts):
 class DriftFact(Facts):
     """One drift check; `kind` says what may have moved."""
 
-    kind: Literal["data", "scores", "outputs"]
+    kind: Literal["data", "splits", "scores", "outputs"]
     name: str
     method: str = ""
     value: Number | None = None

@@ -151,8 +151,8 @@ def output_drift_facts(evidence: EvidenceDocument, policy: Policy) -> tuple[Drif
 
 
 def drift_facts(data: DriftDocument | None, scores: DriftDocument | None) -> tuple[DriftFact, ...]:
-    """Checks of the data, then of the scores."""
-    both = (("data", data), ("scores", scores))
+    """Checks of the data, of its two splits against each other, then of the scores."""
+    both = (("data", data), ("splits", data.splits if data else None), ("scores", scores))
     return tuple(
         DriftFact.model_validate(
             {

@@ -28,6 +28,35 @@ def wasserstein_noise(
     return float(np.quantile(np.concatenate(distances), level)) / scale
 
 
+def mean_shift(reference: NDArray[np.float64], current: NDArray[np.float64]) -> float:
+    """How far the mean of rows moved, in standard deviations: root mean square over the columns.
+
+    Columns that never vary are left out.
+    """
+    spread = np.concatenate([reference, current]).std(axis=0)
+    varies = spread > 0
+    gaps = (current.mean(axis=0) - reference.mean(axis=0))[varies] / spread[varies]
+    return float(np.sqrt(np.mean(gaps**2))) if gaps.size else 0.0
+
+
+def mean_shift_noise(
+    reference: NDArray[np.float64], current: NDArray[np.float64], level: float, seed: int
+) -> float:
+    """The `level` quantile of `mean_shift` when the two sets are shuffled."""
+    pooled = np.concatenate([reference, current])
+    spread = pooled.std(axis=0)
+    rows = (pooled[:, spread > 0] / spread[spread > 0]).astype(np.float32)
+    if not rows.size:
+        return 0.0
+    weights = np.repeat([-1 / len(reference), 1 / len(current)], [len(reference), len(current)])
+    random = np.random.default_rng(seed)
+    shifts = []
+    for _ in range(_PERMUTATIONS // _AT_ONCE):
+        shuffled = random.permuted(np.tile(weights.astype(np.float32), (_AT_ONCE, 1)), axis=1)
+        shifts.append(np.sqrt(np.mean((shuffled @ rows) ** 2, axis=1)))
+    return float(np.quantile(np.concatenate(shifts), level))
+
+
 def jensenshannon_noise(
     reference: NDArray[np.int64], current: NDArray[np.int64], level: float, seed: int
 ) -> float:

@@ -1,6 +1,6 @@
 """Whether a snapshot's data is other data than a reference's."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,12 @@ from tasks.drift.chance import (
     jensenshannon_noise,
     largest_change,
     largest_change_noise,
+    mean_shift,
+    mean_shift_noise,
     wasserstein_noise,
 )
 from tasks.drift.domain_classifier import domain_check
-from tasks.drift.frames import KINDS, NUMBERS, Columns, columns_of, frames_of
+from tasks.drift.frames import KINDS, MAPPED, NUMBERS, Columns, columns_of, frames_of
 from tasks.drift.report import DriftCheck, DriftLimits, DriftReport
 from tasks.quiet import quiet_imports
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 _FEWEST = 20
 
+States = Callable[[Sequence[str]], "NDArray[np.float64]"]
+"""A row of numbers a text: what the model makes of it in its first layer."""
+
 
 def data_drift(
     current: "Dataset",
@@ -32,20 +37,23 @@ def data_drift(
     *,
     against: str | None = None,
     limits: DriftLimits | None = None,
+    states: States | None = None,
     html: Path | None = None,
     seed: int = 0,
 ) -> DriftReport:
-    """Compare lengths, vocabulary, script, labels, segments and the texts as a whole.
+    """Compare lengths, vocabulary, script, language, time, labels, segments and the texts whole.
 
-    The distances are Evidently's, one named method a column. An alarm needs a distance that
-    reaches its threshold and that shuffling the two sets does not make (level shared among the
-    checks, Bonferroni). Where chance alone passes the threshold, the answer is "cannot tell".
+    The distances are Evidently's, one named method a column, besides the shift of the model's own
+    states and the domain classifier. An alarm needs a distance that reaches its threshold and that
+    shuffling the two sets does not make (level shared among the checks, Bonferroni). Where chance
+    alone passes the threshold, the answer is "cannot tell".
 
     Args:
-        current: records with `text`, and `label` and `segment` where they are mapped.
+        current: records with `text`, and `label`, `segment`, `timestamp` where they are mapped.
         reference: the same of the last approved snapshot; None for the first change.
         against: what the reference is, for the report: its snapshot's digest.
         limits: the policy's thresholds.
+        states: gives the check `embedding`; without it, there is none.
         html: where to leave Evidently's own page (numbers and categories, no text).
         seed: of shuffling and of the classifier's folds.
     """
@@ -58,23 +66,34 @@ def data_drift(
     then = columns_of(reference, limits.most_records)
     sizes = {"current": len(now["text"]), "reference": len(then["text"])}
     checks = (
-        _few(limits) if min(sizes.values()) < _FEWEST else _checks(now, then, limits, html, seed)
+        _few(limits)
+        if min(sizes.values()) < _FEWEST
+        else _checks(now, then, limits, states, html, seed)
     )
-    return DriftReport("data", against, sizes, tuple(checks))
+    relabelled = "label" in now and "relabelled" not in {check.name for check in checks}
+    note = f"fewer than {_FEWEST} texts are in both sets: their labels were not compared"
+    return DriftReport("data", against, sizes, tuple(checks), note if relabelled else "")
 
 
 def _few(limits: DriftLimits) -> list[DriftCheck]:
     reason = f"fewer than {_FEWEST} records in one of the two sets"
-    names = (*NUMBERS, "script", "domain")
+    names = (*NUMBERS, "script", "language", "domain")
     return [DriftCheck.unsure(it, _method(it), getattr(limits, it), reason) for it in names]
 
 
 def _checks(
-    now: Columns, then: Columns, limits: DriftLimits, html: Path | None, seed: int
+    now: Columns,
+    then: Columns,
+    limits: DriftLimits,
+    states: States | None,
+    html: Path | None,
+    seed: int,
 ) -> list[DriftCheck]:
-    mapped = [name for name in ("label", "segment") if _has(name, now, then)]
-    names = [*NUMBERS, "script", *mapped]
-    level = 1 - (1 - limits.confidence) / (len(names) + len(mapped) + 1)
+    mapped = [name for name in MAPPED if _has(name, now, then)]
+    timed = ["time"] if _has("timestamp", now, then) else []
+    names = [*NUMBERS, "script", "language", *timed, *mapped]
+    among = len(names) + len(mapped) + 1 + (states is not None)
+    level = 1 - (1 - limits.confidence) / among
     frames = frames_of(now, then, names)
     distances = _evidently(*frames, names, limits, html)
     checks = []
@@ -89,8 +108,14 @@ def _checks(
             DriftCheck.judged(f"{name}_share", "largest share change", limit, distance, noise)
         )
     checks.append(domain_check(now["text"], then["text"], limits.domain, level, seed))
-    if "label" in mapped:
-        checks.append(_relabelled(now, then, limits.relabelled))
+    if states is not None:
+        pair = states(then["text"]), states(now["text"])
+        distance, noise = mean_shift(*pair), mean_shift_noise(*pair, level, seed)
+        checks.append(
+            DriftCheck.judged("embedding", "mean shift", limits.embedding, distance, noise)
+        )
+    if "label" in mapped and (same := _same_texts(now, then, limits.relabelled)):
+        checks.append(same)
     return checks
 
 
@@ -154,8 +179,11 @@ def _counts(
     return old, new
 
 
-def _relabelled(now: Columns, then: Columns, threshold: float) -> DriftCheck:
-    """Of the texts in both sets: how many have another label now? A count, so without chance."""
+def _same_texts(now: Columns, then: Columns, threshold: float) -> DriftCheck | None:
+    """Of the texts in both sets: how many have another label now? A count, so without chance.
+
+    None where there are too few of them, as between months that share no record.
+    """
     old = {normalized(text): label for text, label in zip(then["text"], then["label"], strict=True)}
     pairs = [
         (old[key], label)
@@ -163,7 +191,6 @@ def _relabelled(now: Columns, then: Columns, threshold: float) -> DriftCheck:
         if (key := normalized(text)) in old
     ]
     if len(pairs) < _FEWEST:
-        reason = f"only {len(pairs)} texts are in both sets"
-        return DriftCheck.unsure("relabelled", "share", threshold, reason)
+        return None
     changed = sum(before != after for before, after in pairs) / len(pairs)
     return DriftCheck.judged("relabelled", "share", threshold, changed, 0.0)

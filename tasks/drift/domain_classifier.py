@@ -8,6 +8,8 @@ from tasks.data.splits import normalized
 from tasks.drift.chance import auc_noise
 from tasks.drift.report import DriftCheck
 
+_FOLDS = 5
+
 
 def domain_check(
     now: Sequence[str], then: Sequence[str], threshold: float, level: float, seed: int
@@ -26,21 +28,18 @@ def domain_check(
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
+    from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
     texts = [*then, *now]
     side = np.repeat([0, 1], [len(then), len(now)])
     groups = np.unique([normalized(text) for text in texts], return_inverse=True)[1]
-    model = make_pipeline(
-        TfidfVectorizer(sublinear_tf=True, min_df=2, max_features=20000),
-        LogisticRegression(C=1.0, class_weight="balanced", max_iter=500),
-    )
-    folds = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
+    folds = np.random.default_rng(seed).permutation(groups.max() + 1) % _FOLDS
+    words = TfidfVectorizer(sublinear_tf=True, min_df=2, max_features=20000)
+    model = LogisticRegression(C=1.0, class_weight="balanced", solver="liblinear")
     try:
-        chances = cross_val_predict(
-            model, texts, side, groups=groups, cv=folds, method="predict_proba"
-        )[:, 1]
+        weights = words.fit_transform(texts)  # of both sets at once: it does not see the sides
+        split = PredefinedSplit(folds[groups])
+        chances = cross_val_predict(model, weights, side, cv=split, method="predict_proba")[:, 1]
     except ValueError:  # no word stands in two texts
         return DriftCheck.unsure(
             "domain", "domain_auc", threshold, "no words in common to learn from"

@@ -2,10 +2,16 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tasks.data.splits import normalized
-from tasks.data.text_features import document_frequencies, main_script, unknown_shares
+from tasks.data.text_features import (
+    document_frequencies,
+    language,
+    main_script,
+    unknown_shares,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,17 +20,17 @@ if TYPE_CHECKING:
 Columns = Mapping[str, Sequence[Any]]
 
 NUMBERS = ("text_length", "unknown_words")
-KINDS = ("script", "label", "segment")
+KINDS = ("script", "language", "time", "label", "segment")
+MAPPED = ("label", "segment")
 _RARE = 20
 _OTHER, _MISSING = "(other)", "(none)"
 
 
 def columns_of(dataset: "Dataset", most: int) -> Columns:
-    """The first `most` records (their order is fair) as lists: text, and label and segment."""
+    """The first `most` records (their order is fair) as lists: text, and what else is mapped."""
     part = dataset.select(range(min(most, len(dataset))))
-    return {
-        name: list(part[name]) for name in ("text", "label", "segment") if name in part.column_names
-    }
+    wanted = ("text", "timestamp", *MAPPED)
+    return {name: list(part[name]) for name in wanted if name in part.column_names}
 
 
 def frames_of(
@@ -35,6 +41,7 @@ def frames_of(
 
     frequencies = document_frequencies(then["text"])
     old = {normalized(text) for text in then["text"]}
+    timed = "time" in names
     made: list[dict[str, Any]] = []
     for columns in (now, then):
         texts = columns["text"]
@@ -48,13 +55,21 @@ def frames_of(
                     for text, mine, theirs in zip(texts, owned, fresh, strict=True)
                 ],
                 "script": [main_script(text) for text in texts],
+                "language": [language(text) for text in texts],
+                **({"time": [_weekday(it) for it in columns["timestamp"]]} if timed else {}),
+                **{name: columns[name] for name in MAPPED if name in names},
             }
         )
-    for name in {"label", "segment"} & set(names):
-        common = _common(now[name], then[name])
-        for columns, values in ((now, made[0]), (then, made[1])):
-            values[name] = [_folded(value, common) for value in columns[name]]
+    for name in set(KINDS) & set(names):
+        common = _common(made[0][name], made[1][name])
+        for values in made:
+            values[name] = [_folded(value, common) for value in values[name]]
     return pd.DataFrame(made[0]), pd.DataFrame(made[1])
+
+
+def _weekday(timestamp: str | None) -> str | None:
+    """The day of the week (UTC), a pattern that stays when data grows."""
+    return f"{datetime.fromisoformat(timestamp):%a}" if timestamp else None
 
 
 def _common(now: Sequence[str | None], then: Sequence[str | None]) -> set[str | None]:

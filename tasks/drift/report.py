@@ -21,22 +21,32 @@ class DriftLimits(BaseModel):
         0.3, gt=0, description="The same of the share of words that the reference lacks."
     )
     script: float = Field(0.1, gt=0, lt=1, description="Jensen-Shannon distance of scripts.")
+    language: float = Field(0.1, gt=0, lt=1, description="Jensen-Shannon distance of languages.")
+    time: float = Field(
+        0.15, gt=0, lt=1, description="Jensen-Shannon distance of the weekdays of the timestamps."
+    )
     label: float = Field(0.1, gt=0, lt=1, description="Jensen-Shannon distance of labels.")
     segment: float = Field(0.1, gt=0, lt=1, description="Jensen-Shannon distance of segments.")
     share_change: float = Field(
-        0.08, gt=0, lt=1, description="Change of the share of any one label or segment."
+        0.1, gt=0, lt=1, description="Change of the share of any one label or segment."
     )
     domain: float = Field(
         0.6, gt=0.5, lt=1, description="AUC of a classifier that tells the two sets apart."
+    )
+    embedding: float = Field(
+        0.25,
+        gt=0,
+        description="Shift of the mean first-layer state, in standard deviations (root mean "
+        "square over the features).",
     )
     relabelled: float = Field(
         0.02, gt=0, lt=1, description="Share of the texts in both sets that changed their label."
     )
     rank_change: float = Field(
-        0.3, gt=0, le=2, description="1 - Spearman's correlation of the layers' scores."
+        0.5, gt=0, le=2, description="1 - Spearman's correlation of the layers' scores."
     )
     lowest_change: float = Field(
-        0.5, gt=0, le=1, description="Share of the lowest layers that is not among them any more."
+        0.8, gt=0, le=1, description="Share of the lowest layers that is not among them any more."
     )
     confidence: float = Field(
         0.95, gt=0.5, lt=1, description="That a check of unchanged data raises no alarm at all."

@@ -1,11 +1,24 @@
 """The business data of a change: pinned, held against its contract, compared with the last one."""
 
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from avss.scoring.first_layer import first_layer_states
 from policies.entries import DataValidated, DriftChecked, SnapshotPinned, Splits
-from policies.lifecycle import CheckDataDrift, PinSnapshot, State, ValidateData, refusals
+from policies.lifecycle import (
+    ChangeState,
+    CheckDataDrift,
+    PinSnapshot,
+    State,
+    ValidateData,
+    refusals,
+)
 from tasks import clock
 from tasks.data.snapshot import pin_snapshot, read_split
 from tasks.data.validation import validate
-from tasks.drift.data import data_drift
+from tasks.drift.data import States, data_drift
 from tasks.drift.report import DriftReport
 from tasks.errors import MissingError
 from tasks.home import cache
@@ -45,37 +58,66 @@ def check_contract(job: Job, state: State, action: ValidateData) -> DataValidate
 def check_drift(job: Job, state: State, action: CheckDataDrift) -> DriftChecked:
     """Compare the snapshot with that of the model in use; the first change has none.
 
-    Also with those on which people refused what could be proposed again.
+    Also with those on which people refused what could be proposed again. Validation against
+    calibration is told beside it: a split by hash that differs would point to groups that are too
+    large, and is no alarm.
     """
     change, previous = change_of(state), last_manifest(state)
-    report = _drift(job, pinned(change).manifest, previous)
+    current = pinned(change).manifest
+    with tempfile.TemporaryDirectory() as scratch:
+        page = Path(scratch) / "drift.html"
+        report = _drift(job, change, previous, page)
+        if page.exists():
+            job.keep_page(change.id, "data-drift.html", page)
+    splits = data_drift(
+        read_split(job.snapshot(current), "validation"),
+        read_split(job.snapshot(current), "calibration"),
+        against="calibration",
+        limits=job.drift_limits(),
+        states=_eyes(job, change),
+    )
     since = {
         earlier.id: like
         for earlier in refusals(state, change)
-        if (like := _still_like(job, pinned(change).manifest, pinned(earlier).manifest))
+        if (like := _still_like(job, change, pinned(earlier).manifest))
     }
     return DriftChecked(
         against=previous,
-        report=job.documents.put(report.to_json()),
+        report=job.documents.put(report.to_json() | {"splits": splits.to_json()}),
         passed=report.passed,
         alarms=report.alarms,
         unchanged_since={name: job.documents.put(one.to_json()) for name, one in since.items()},
     )
 
 
-def _drift(job: Job, current: str, reference: str | None) -> DriftReport:
+def _drift(
+    job: Job, change: ChangeState, reference: str | None, page: Path | None = None
+) -> DriftReport:
+    """The change's snapshot against an earlier one."""
     return data_drift(
-        read_split(job.snapshot(current), "calibration"),
+        read_split(job.snapshot(pinned(change).manifest), "calibration"),
         read_split(job.snapshot(reference), "calibration") if reference else None,
         against=reference,
         limits=job.drift_limits(),
+        states=_eyes(job, change),
+        html=page,
     )
 
 
-def _still_like(job: Job, current: str, earlier: str) -> DriftReport | None:
+def _eyes(job: Job, change: ChangeState) -> States:
+    """What the change's base makes of texts."""
+
+    def states(texts: Sequence[str]) -> Any:
+        base = job.models.load(change.opened.base_model)
+        return first_layer_states(base.model, base.tokenizer, texts).double().numpy()
+
+    return states
+
+
+def _still_like(job: Job, change: ChangeState, earlier: str) -> DriftReport | None:
     """The comparison with an earlier snapshot; None where it drifted, or is not kept any more."""
     try:
-        found = _drift(job, current, earlier)
+        found = _drift(job, change, earlier)
     except MissingError:
         return None
     return found if found.passed else None

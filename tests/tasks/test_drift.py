@@ -97,6 +97,49 @@ def test_an_unchanged_set_has_no_distance_at_all() -> None:
                for it in report.checks)  # fmt: skip
 
 
+def test_another_language_of_one_script_is_caught() -> None:
+    english = "The pills made me sleepy and my doctor changed them after a week of headaches."
+    swedish = "Tabletterna gjorde mig sömnig och läkaren bytte dem efter en vecka med huvudvärk."
+    old = [it | {"text": f"{english} {it['text'][:9]}"} for it in reviews(2, 200)]
+    new = [it | {"text": f"{swedish} {it['text'][:9]}"} for it in reviews(1, 40)]
+    assert {"language"} <= drifted(drift(new + old[:160], old))
+
+
+def dated(records: list[dict[str, Any]], days: list[int]) -> list[dict[str, Any]]:
+    stamps = [f"2025-06-{2 + days[n % len(days)]:02d}T12:00:00+00:00" for n in range(len(records))]
+    return [it | {"timestamp": stamp} for it, stamp in zip(records, stamps, strict=True)]
+
+
+def test_an_export_of_working_days_only_is_caught() -> None:
+    old = dated(reviews(2), list(range(28)))
+    new = reviews(1)
+    assert "time" in drifted(drift(dated(new, [0, 1, 2, 3, 4]), old))
+    assert "time" not in drifted(drift(dated(new, list(range(7))), old))
+
+
+def test_what_the_model_itself_sees_is_compared() -> None:
+    def states(texts: Any) -> Any:
+        return np.array([[it.count("n"), len(it), 1.0] for it in texts])
+
+    def check(current: list[dict[str, Any]]) -> DriftCheck:
+        report = data_drift(
+            Dataset.from_list(current), Dataset.from_list(reviews(2)), states=states
+        )
+        return next(it for it in report.checks if it.name == "embedding")
+
+    assert check(reviews(1)).answer == "no drift"
+    cut = check([it | {"text": it["text"][: len(it["text"]) // 2]} for it in reviews(1)])
+    assert cut.answer == "drift"
+    assert cut.distance is not None
+    assert cut.distance > 0.5
+
+
+def test_labels_of_other_texts_are_not_compared_and_that_is_said() -> None:
+    report = drift(reviews(1), reviews(2))
+    assert "relabelled" not in {it.name for it in report.checks}
+    assert "their labels were not compared" in report.note
+
+
 def test_too_few_records_cannot_tell() -> None:
     report = drift(reviews(1, 40), reviews(2, 40))
     assert report.passed
