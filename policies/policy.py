@@ -8,7 +8,6 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator
 
 from policies import canonical
-from policies.entries.aliases import MoveKind
 from policies.errors import PolicyError
 from policies.policy_sections import (
     Approvals,
@@ -26,7 +25,7 @@ from policies.policy_sections import (
     Retain,
     Selection,
 )
-from policies.schema import Frozen, Name, Step, faults_of
+from policies.schema import Frozen, MoveKind, Name, Step, faults_of
 from policies.yaml_file import parse_yaml
 
 DEFAULT_GATE = "default"

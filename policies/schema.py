@@ -43,6 +43,8 @@ Layer = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Ordinal = Annotated[int, Field(ge=1)]
 Step = Ordinal | Literal["promotion"]
+MoveKind = Literal["rollback", "promote"]
+"""Ways to move the alias of the version in use by hand."""
 Asked = Step | Literal["alias"]
 """What people can be asked about: a step, the promotion, or a move of the alias by hand."""
 Text = Annotated[str, Field(min_length=1, max_length=2000)]

@@ -9,9 +9,7 @@ from typing import Literal
 from policies.canonical import digest
 from policies.entries.body import Body
 from policies.entries.decisions import Answer
-from policies.schema import Count, Digest, Frozen, Name, Ordinal, Text, Time
-
-MoveKind = Literal["rollback", "promote"]
+from policies.schema import Count, Digest, Frozen, MoveKind, Name, Ordinal, Text, Time
 
 
 class Move(Frozen):
