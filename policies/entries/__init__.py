@@ -15,7 +15,6 @@ from policies.entries.aliases import (
     AliasMoved,
     AliasRequested,
     Move,
-    MoveKind,
     move_evidence,
 )
 from policies.entries.body import Body
@@ -89,7 +88,6 @@ __all__ = [
     "ModelRegistered",
     "MonitorChecked",
     "Move",
-    "MoveKind",
     "Outcome",
     "RosterChanged",
     "RunResumed",

@@ -12,7 +12,6 @@ from policies.entries import (
     AliasRequested,
     Entry,
     Move,
-    MoveKind,
     move_evidence,
 )
 from policies.errors import LawError, PolicyError, UnlawfulTransitionError
@@ -21,6 +20,7 @@ from policies.lifecycle.state import ChangeState, MoveState, State
 from policies.lifecycle.watch import consented
 from policies.policy import Policy
 from policies.roster import Roster
+from policies.schema import MoveKind
 
 
 @dataclass(frozen=True)
