@@ -1,6 +1,7 @@
 """What Prefect and MLflow show of a change: pictures of the record, made again at no harm."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger
@@ -18,6 +19,7 @@ from policies.lifecycle import State
 from tasks.home import home
 from tasks.job import Job
 from tasks.models.runs import log_step
+from tasks.record.index_page import index_of
 from tasks.record.pages import page_of
 from tasks.stages.now import change_of, step_of
 
@@ -117,18 +119,30 @@ def step_metrics(measurements: dict[str, Any], removed: int) -> dict[str, float 
 def _dossier(job: Job, state: State, body: said.DecisionRequested) -> None:
     change = change_of(state)
     page = page_of(job, change, body.step)
-    name = f"{change.id}/{body.step}.html"
-    job.work.below("dossiers").put(name, page.encode("utf-8"))
-    path = home() / "dossiers" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    path, address = _published(job, f"{change.id}/{body.step}.html", page)
+    _index(job, state, body)
     create_link_artifact(
         link=path.as_uri(),
         link_text=f"Dossier of {change.id}, {body.step}",
         key=_key(state, f"dossier-{body.step}"),
-        description=f"Also at {job.work.below('dossiers').uri(name)}",
+        description=f"Also at {address}",
     )
     tell(job, job.run, asked(job.run, change, body.step))
+
+
+def _index(job: Job, state: State, body: Any) -> None:
+    """The line's index, beside its dossiers: together a static site."""
+    _published(job, "index.html", index_of(job))
+
+
+def _published(job: Job, name: str, page: str) -> tuple[Path, str]:
+    """A page written to this machine and to S3; where both are."""
+    site, key = job.work.below("dossiers"), f"{job.run.line}/{name}"
+    site.put(key, page.encode("utf-8"), "text/html; charset=utf-8")
+    path = home() / "dossiers" / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    return path, site.uri(key)
 
 
 def _key(state: State, name: str) -> str:
@@ -140,4 +154,5 @@ _MIRRORS: dict[type[said.Body], Callable[[Job, State, Any], None]] = {
     said.CandidateJudged: _kpis,
     said.HoldoutConfirmed: _holdout,
     said.DecisionRequested: _dossier,
+    said.ChangeClosed: _index,
 }

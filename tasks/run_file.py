@@ -48,6 +48,17 @@ class Notifications(BaseModel):
     )
 
 
+class MachineCost(BaseModel):
+    """What a machine costs and how much it reads and writes: money a month follows from speed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    price_per_hour: float = Field(ge=0, description="Price of one machine an hour.")
+    currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="ISO 4217 code.")
+    prompt_tokens_per_month: float = Field(ge=0, description="Tokens read a month.")
+    generated_tokens_per_month: float = Field(ge=0, description="Tokens written a month.")
+
+
 class RunFile(BaseModel):
     """One line's run: model, data, KPIs and policy. Relative paths are relative to the run file."""
 
@@ -62,6 +73,9 @@ class RunFile(BaseModel):
     kpis: str | dict[str, Any] = Field(description="A KPI file's path, or its content inline.")
     policy: str = Field("standard", description="A policy file's path, or a shipped policy's name.")
     buckets: Buckets
+    cost: MachineCost | None = Field(
+        None, description="Prices and volumes; with them the dossier tells money a month."
+    )
     language: Literal["en", "ja"] = Field("en", description="Language of the dossier.")
     execution: Literal["local", "ray"] = Field("local", description="Where shards are computed.")
     approvers: str = Field(

@@ -159,6 +159,8 @@ class PlainChoiceFact(Facts):
     """The layer that plain AVSS alone would have removed, beside the one that was chosen."""
 
     plain_layer: int
+    published: bool = False
+    """By AVSS as published, on each layer's output; else by the score that proposed."""
     chosen_layer: int | None = None
     base_loss: Number | None = None
     plain_loss: Number | None = None

@@ -24,6 +24,7 @@ _DATES = {
     "en": "{t.day} {t:%B %Y}, {t:%H:%M} UTC",
     "ja": "{t.year}年{t.month}月{t.day}日 {t:%H:%M}（日本時間）",
 }
+_DAYS = {"en": "{t.day} {t:%B %Y}", "ja": "{t.year}年{t.month}月{t.day}日"}
 _ZONES = {"en": UTC, "ja": ZoneInfo("Asia/Tokyo")}
 
 
@@ -107,6 +108,11 @@ class Figures:
             return UNKNOWN
         aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return _DATES[self.language].format(t=aware.astimezone(_ZONES[self.language]))
+
+    def day(self, seconds: float) -> str:
+        """The day of a moment in seconds since 1970, in the language's time zone."""
+        moment = datetime.fromtimestamp(seconds, _ZONES[self.language])
+        return _DAYS[self.language].format(t=moment)
 
 
 def _signed(text: str) -> str:

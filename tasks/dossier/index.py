@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, Field
 
 from tasks.dossier.facts import Facts, Number, Outcome
 from tasks.dossier.figures import Figures
+from tasks.dossier.pictures.timeline import BASE, Moment, timeline
 from tasks.dossier.render import MOST_ROWS, environment
 from tasks.dossier.texts import load_texts
 
@@ -37,6 +38,7 @@ class ChangeFact(Facts):
     worst_kpi: str = ""
     worst_retention_low: Number | None = None
     saved_month: Number | None = None
+    """Against this change's own base."""
     version: str = ""
     page: Annotated[str, Field(pattern=r"^(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/?)*$")] = ""
 
@@ -54,6 +56,10 @@ class IndexFacts(Facts):
     original_layers: int | None = None
     live_version: str = ""
     currency: str = ""
+    saved_month: Number | None = None
+    """What the version in use saves a month against the original model, where it is known."""
+    saved_so_far: Number | None = None
+    """What all versions have saved while each was in use, until `made`."""
     changes: tuple[ChangeFact, ...] = ()
 
     @property
@@ -68,12 +74,6 @@ class IndexFacts(Facts):
         """The changes that went into production, newest first."""
         return tuple(one for one in self.newest_first if one.ending == "promoted")
 
-    @property
-    def saved_month(self) -> float | None:
-        """Money a month saved by all promoted changes whose saving is known; None without any."""
-        known = [one.saved_month for one in self.promoted if one.saved_month is not None]
-        return sum(known) if known else None
-
 
 def render_index(facts: IndexFacts, language: str = "en") -> str:
     """The index as one HTML file that asks nothing of any network.
@@ -82,4 +82,26 @@ def render_index(facts: IndexFacts, language: str = "en") -> str:
     """
     texts = load_texts(language)
     page = environment().get_template("index.html.j2")
-    return page.render(facts=facts, t=texts, f=Figures(language), most=MOST_ROWS)
+    return page.render(
+        facts=facts,
+        t=texts,
+        f=Figures(language),
+        most=MOST_ROWS,
+        timeline=timeline(_moments(facts)),
+        timeline_base=BASE,
+    )
+
+
+def _moments(facts: IndexFacts) -> list[Moment]:
+    """Each change with a known beginning, the oldest first."""
+    return [
+        Moment(
+            name=one.change,
+            at=(one.closed or one.opened).timestamp(),
+            removed=one.layers_removed,
+            outcome=one.outcome,
+            ending=one.ending,
+        )
+        for one in reversed(facts.newest_first)
+        if one.opened is not None
+    ]

@@ -80,13 +80,18 @@ def probe_facts(probe: ProbeDocument | None, proposed: int | None) -> tuple[Prob
 def plain_choice(
     scores: ScoresDocument | None, probe: ProbeDocument | None, proposed: int | None
 ) -> PlainChoiceFact | None:
-    """What the lowest score alone would have removed, with its loss where it was measured."""
+    """What plain AVSS alone would have removed, with its loss where it was measured.
+
+    Older records hold no ranking as published; there it is the lowest of the proposing scores.
+    """
     if scores is None or not scores.ranking:
         return None
-    plain = scores.ranking[0].index
+    published = scores.published.ranking if scores.published else ()
+    plain = published[0] if published else scores.ranking[0].index
     losses = probe.losses if probe else {}
     return PlainChoiceFact(
         plain_layer=plain,
+        published=bool(published),
         chosen_layer=proposed,
         base_loss=probe.base_loss if probe else None,
         plain_loss=losses.get(plain),

@@ -48,11 +48,18 @@ class Ranked(Document):
     index: int
 
 
+class PublishedRanking(Document):
+    """The layers as AVSS on their outputs ranks them, least important first."""
+
+    ranking: tuple[int, ...] = ()
+
+
 class ScoresDocument(Document):
     """`avss.scoring.scores.LayerScores`: the model before this step."""
 
     layers: tuple[ScoredLayer, ...] = ()
     ranking: tuple[Ranked, ...] = ()
+    published: PublishedRanking | None = None
     stability: Stability | None = None
 
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from tasks.dossier.facts import (
     DossierFacts,
+    PlainChoiceFact,
     PolicyPoint,
     ProfileFact,
     SliceFact,
     UnknownFact,
     VerdictFact,
 )
-from tasks.dossier.figures import Figures
+from tasks.dossier.figures import UNKNOWN, Figures
 from tasks.dossier.sentences import Sentences
 from tasks.dossier.texts import Texts
 
 _OF_KPIS = frozenset({"kpi", "slice", "drop", "report_only"})
+_MOST_NATS = 50.0
 _SIZES = ("bytes_on_disk", "parameters")
 
 
@@ -183,6 +186,33 @@ class Story:
         if item.kind == "drift":
             subject = self.t.known(f"drift_name.{item.subject}", item.subject)
         return self.t(key, subject=subject, n=n, needed=needed)
+
+    def plain(self, choice: PlainChoiceFact) -> tuple[Markup, ...]:
+        """What plain AVSS alone would have removed, what that costs, and what was chosen."""
+        t = self.t
+        by = t("plain.published" if choice.published else "plain.score")
+        if choice.plain_layer == choice.chosen_layer:
+            return (t("plain.same", by=by, layer=choice.plain_layer),)
+        first = t("plain.another", by=by, layer=choice.plain_layer)
+        if choice.plain_loss is None:
+            return (first, t("plain.unmeasured"))
+        losses = (
+            (choice.plain_layer, choice.plain_loss),
+            (choice.chosen_layer, choice.chosen_loss),
+        )
+        told = [
+            t("plain.cost", layer=layer, loss=self.f.number(loss), times=self._times(loss))
+            for layer, loss in losses
+            if layer is not None and loss is not None
+        ]
+        return (first, *told)
+
+    def _times(self, loss: float) -> str:
+        """By how much perplexity grows against the model before this step."""
+        choice = self.facts.plain_choice
+        if choice is None or choice.base_loss is None or loss - choice.base_loss > _MOST_NATS:
+            return UNKNOWN
+        return self.f.number(math.exp(loss - choice.base_loss))
 
     def said(self, sentence: str) -> Markup | None:
         """A sentence of the record in the page's language; None where it is not known."""

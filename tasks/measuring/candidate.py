@@ -9,6 +9,7 @@ from avss.comparing.output_drift import OutputDrift, compare_outputs
 from avss.comparing.retention import compare
 from avss.errors import InputError
 from avss.kpis import measure
+from avss.profiling.costs import CostModel
 from avss.profiling.profile import profile_model
 from policies.lifecycle import ChangeState, StepState, layer_facts
 from policies.measurements import Measured, Measurements, ProofFact, ResourceFacts
@@ -106,10 +107,17 @@ def _against_base(
 def _resources(job: Job, base: str, model: str) -> tuple[dict[str, Any], ResourceFacts]:
     folders = job.models.folder(model), job.models.folder(base)
     try:
-        profile = profile_model(*folders, prompt_tokens=64, decode_tokens=6, batch_size=1)
+        profile = profile_model(
+            *folders, prompt_tokens=64, decode_tokens=6, batch_size=1, cost_model=_prices(job)
+        )
     except InputError as error:
         return {}, unmeasured_resources(str(error).replace(str(folders[0].parent), "models"))
     return profile.to_json(), resource_facts(profile)
+
+
+def _prices(job: Job) -> CostModel | None:
+    """The run's prices, as the profile takes them."""
+    return CostModel(**job.run.cost.model_dump()) if job.run.cost else None
 
 
 def _ranking_drift(job: Job, change: ChangeState, step: StepState) -> dict[str, Any]:

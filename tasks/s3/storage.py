@@ -60,11 +60,15 @@ class ObjectStore:
             )
             return answer["Body"].read()
 
-    def put(self, key: str, data: bytes) -> str | None:
-        """Write an object; returns its version id where the bucket keeps versions."""
+    def put(self, key: str, data: bytes, kind: str = "application/octet-stream") -> str | None:
+        """Write an object of a media type; its version id where the bucket keeps versions."""
         with self._errors(key):
             answer = self.client.put_object(
-                Bucket=self.location.bucket, Key=self._key(key), Body=data, **_checksum(data)
+                Bucket=self.location.bucket,
+                Key=self._key(key),
+                Body=data,
+                ContentType=kind,
+                **_checksum(data),
             )
         return answer.get("VersionId")
 

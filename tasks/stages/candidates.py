@@ -50,10 +50,11 @@ def rank(job: Job, state: State, action: RankLayers) -> LayersRanked:
     """Score the current model's layers on calibration text and propose the least important."""
     change, policy = change_of(state), job.policy
     current = job.models.load(change.model)
+    texts = job.texts(pinned(change).manifest)
     scores = score_layers(
         current.model,
         current.tokenizer,
-        job.texts(pinned(change).manifest),
+        texts,
         max_tokens=policy.calibration.max_tokens,
         max_length=_MAX_LENGTH,
         bootstrap=_BOOTSTRAP,
@@ -66,7 +67,10 @@ def rank(job: Job, state: State, action: RankLayers) -> LayersRanked:
         protected=protected,
         by=_SCORES.get(policy.selection.score, policy.selection.score),
     )
-    recorded = scores.to_json() | {"model": change.model}
+    recorded = scores.to_json() | {
+        "model": change.model,
+        "published": _published(job, current, texts),
+    }
     return LayersRanked(
         step=action.step,
         model=change.model,
@@ -75,21 +79,46 @@ def rank(job: Job, state: State, action: RankLayers) -> LayersRanked:
     )
 
 
+def _published(job: Job, current: LoadedModel, texts: list[str]) -> dict[str, Any]:
+    """What AVSS as published ranks, on each layer's output: what it alone would have removed."""
+    scores = score_layers(
+        current.model,
+        current.tokenizer,
+        texts,
+        source="output",
+        max_tokens=job.policy.calibration.max_tokens,
+        max_length=_MAX_LENGTH,
+    )
+    return {"source": scores.source, "ranking": list(scores.ranking())}
+
+
 def try_shortlist(job: Job, state: State, action: ProbeShortlist) -> ShortlistProbed:
-    """Measure the loss without each proposed layer: a score proposes, a measurement decides."""
+    """Measure the loss without each proposed layer: a score proposes, a measurement decides.
+
+    The layer that AVSS as published would have removed is measured beside them and never chosen.
+    """
     change = change_of(state)
     current = job.models.load(change.model)
     budget = job.policy.selection.probe_tokens
     sequences = _sequences(job, current, pinned(change).manifest, budget)
     try:
-        found = probe(current.model, sequences, action.shortlist)
+        plain = _plain_choice(job, state, action.step)
+        beside = {plain} - {None, *action.shortlist}
+        found = probe(current.model, sequences, (*action.shortlist, *beside))
     except UnsupportedArchitectureError as error:
         document: dict[str, Any] = {"skipped": str(error), "order": list(action.shortlist)}
     else:
-        document = found.to_json()
+        order = [layer for layer in found.order if layer not in beside]
+        document = found.to_json() | {"order": order}
     return ShortlistProbed(
         step=action.step, probe=job.documents.put(document), order=tuple(document["order"])
     )
+
+
+def _plain_choice(job: Job, state: State, step: int) -> int | None:
+    ranked = step_of(change_of(state), step).ranked
+    published = job.documents.get(ranked.scores).get("published") if ranked else None
+    return published["ranking"][0] if published else None
 
 
 def build(job: Job, state: State, action: BuildCandidate) -> CandidateBuilt:

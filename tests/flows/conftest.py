@@ -152,6 +152,11 @@ def world(stack, tmp_path: Path) -> World:
         },
         "kpis": "kpis.yaml",
         "policy": "policy.yaml",
+        "cost": {
+            "price_per_hour": 2.0,
+            "prompt_tokens_per_month": 1e9,
+            "generated_tokens_per_month": 1e8,
+        },
         "buckets": {"work": stack.names.work, "ledger": stack.names.ledger},
     }
     for name, content in (

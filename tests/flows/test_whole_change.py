@@ -62,12 +62,21 @@ def test_a_change_is_approved_promoted_and_proven(world):
     change = world.view.change(world.change)
     assert champion.digest == change.model
     assert len(change.kept) == 5
+    index = published(world, "index.html")
+    assert f'<a href="{world.change}/promotion.html">' in index
+    assert 'class="moment pass"' in index
+    assert published(world, f"{world.change}/1.html") == page.replace("\r", "")
     world.avss("export", world.change, "--out", "pack")
     report = json.loads(world.avss("verify", "pack", "--format", "json"))
     assert (report["change"], report["outcome"]) == (world.change, "promoted")
     tampered(world.folder / "pack")
     assert "altered" in world.avss("verify", "pack", code=5)
     leaks(world)
+
+
+def published(world, name: str) -> str:
+    """A page of the line's static site in the work bucket."""
+    return world.view.work.below("dossiers").get(f"{world.line}/{name}").decode()
 
 
 def tampered(pack: Path) -> None:

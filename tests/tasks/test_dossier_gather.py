@@ -196,6 +196,7 @@ def test_plain_avss_is_named_with_what_it_would_have_cost() -> None:
     facts = gather(StepSource(evidence(2, (5, 3)), DOCUMENTS), policy=POLICY)
     plain = facts.plain_choice
     assert plain is not None
+    assert not plain.published
     assert (plain.plain_layer, plain.plain_loss) == (0, 3.9)
     assert (plain.chosen_layer, plain.chosen_loss) == (3, 3.6)
     assert [probe.layer for probe in facts.probes] == [3, 8, 0]
@@ -203,6 +204,15 @@ def test_plain_avss_is_named_with_what_it_would_have_cost() -> None:
         ("none", False),
         ("closed_form", True),
     ]
+
+
+def test_avss_as_published_comes_before_the_proposing_score() -> None:
+    scores = scores_document() | {"published": {"source": "output", "ranking": [8, 0, 3]}}
+    facts = gather(StepSource(evidence(2, (5, 3)), DOCUMENTS | {"scores": scores}), policy=POLICY)
+    plain = facts.plain_choice
+    assert plain is not None
+    assert (plain.plain_layer, plain.published, plain.plain_loss) == (8, True, 3.7)
+    assert "perplexity × 1.221" in render(facts)
 
 
 def test_slices_are_held_against_the_policy_and_never_called_met_without_a_limit() -> None:

@@ -1,5 +1,6 @@
 """The index of a line: every change, newest first, and what was saved."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -14,6 +15,9 @@ INDEX = IndexFacts(
     original_layers=30,
     live_version="3",
     currency="USD",
+    made=DAY,
+    saved_month=1500.0,
+    saved_so_far=4200.0,
     changes=(
         ChangeFact(
             change="support-0001",
@@ -40,9 +44,20 @@ def test_the_newest_change_comes_first_and_links_to_its_dossier(language: str) -
     assert '<a href="support-0001/dossier.html">' in html
 
 
-@pytest.mark.parametrize(("language", "saved"), [("en", "$1,500"), ("ja", "1,500ドル")])
-def test_only_what_went_into_production_has_saved_anything(language: str, saved: str) -> None:
-    assert f'<data value="1500.0">{saved}</data>' in render_index(INDEX, language)
+@pytest.mark.parametrize(
+    ("language", "month", "so_far"),
+    [("en", "$1,500", "$4,200 so far"), ("ja", "1,500ドル", "累計 4,200ドル")],
+)
+def test_what_is_saved_now_and_so_far_stands_at_the_top(language, month, so_far) -> None:
+    html = render_index(INDEX, language)
+    assert f'<data value="1500.0">{month}</data>' in html
+    assert so_far in html
+
+
+def test_the_timeline_marks_every_change_with_a_date_by_its_outcome() -> None:
+    html = render_index(INDEX)
+    marks = re.findall(r'<circle class="moment (\w+)".*?<title>([^ ]+)', html)
+    assert marks == [("pass", "support-0001"), ("fail", "support-9999")]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
