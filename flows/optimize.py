@@ -210,7 +210,7 @@ def record(job: Job, state: State, action: Action, body: Body | Dated, narrator:
     """Append what a stage found, if it may stand there, and show it to whoever looks."""
 
     def lawful(before: State, entry: Entry) -> None:
-        check_lawful(before, entry, job.policy)
+        check_lawful(before, entry, job.policy, job.roster)
         advance(before, entry)
 
     change = action.change if isinstance(action, OpenChange) else change_of(state).id

@@ -5,8 +5,8 @@ only on what was asked, and never for the one who asked.
 """
 
 import hashlib
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -27,8 +27,10 @@ __all__ = [
     "record_answer",
     "record_decision",
     "sign_decision",
+    "standing",
     "tally",
     "verify_decision",
+    "withdrawals",
 ]
 
 
@@ -46,6 +48,8 @@ class Expectation:
     over: bool = False
     """Whether the request was settled already."""
     seen_nonces: Collection[str] = ()
+    withdrawn: Mapping[str, datetime] = field(default_factory=dict)
+    """When people said that their approval no longer holds, by the name that was recorded."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def verify_decision(envelope: bytes, expected: Expectation, *, now: datetime) ->
     Raises DecisionError; its `fault` is one of unreadable, unknown_key, bad_signature,
     wrong_approver, wrong_line, wrong_change, wrong_step, wrong_evidence, wrong_candidate,
     wrong_policy, wrong_override, revoked_key, expired_key, key_not_yet_valid, wrong_role,
-    line_not_theirs, self_approval, not_fresh, expired, late, used_before.
+    line_not_theirs, self_approval, not_fresh, expired, late, used_before, superseded.
     """
     decision, opened = read_decision(envelope)
     holder = expected.roster.holder(opened.keyid)
@@ -76,6 +80,7 @@ def verify_decision(envelope: bytes, expected: Expectation, *, now: datetime) ->
     _check_time(decision, expected, now)
     if decision.nonce in expected.seen_nonces:
         raise DecisionError("This decision was used before.", "used_before")
+    _check_order(decision, holder, expected)
     return VerifiedDecision(decision, holder.person.name, holder.person.roles)
 
 
@@ -111,6 +116,55 @@ def _check_time(decision: Decision, expected: Expectation, now: datetime) -> Non
     earliest, latest = expected.asked_at - CLOCK_TOLERANCE, now + CLOCK_TOLERANCE
     if not earliest <= decision.time <= latest:
         raise DecisionError("The decision's time is not between the request and now.", "not_fresh")
+
+
+def _check_order(decision: Decision, holder: Holder, expected: Expectation) -> None:
+    """An approval that was held back does not undo the same person's later withdrawal."""
+    later = (time for name, time in expected.withdrawn.items() if holder.person.is_known_as(name))
+    if decision.decision == "approve" and any(decision.time <= time for time in later):
+        raise DecisionError("The person took this approval back after signing it.", "superseded")
+
+
+def withdrawals(decisions: Sequence[Answer]) -> dict[str, datetime]:
+    """When people took their approval of one request back, by the name that was recorded."""
+    return {
+        one.approver: read_decision(one.envelope.encode("ascii"))[0].time
+        for one in decisions
+        if one.valid and one.decision == "withdraw" and one.approver and one.envelope
+    }
+
+
+def standing(
+    decisions: Sequence[DecisionRecorded], expected: Expectation, *, now: datetime
+) -> tuple[DecisionRecorded, ...]:
+    """The decisions that count under the roster in force now, by the names it has for people.
+
+    An approval counts no more once its key was withdrawn or left the roster, or its holder may no
+    longer decide. A rejection stands as it was recorded: nobody undoes it by changing the roster.
+    """
+    kept = []
+    for one in decisions:
+        holder = _still_holds(one, expected, now)
+        if holder is not None:
+            again = {"approver": holder.person.name, "roles": holder.person.roles}
+            kept.append(one.model_copy(update=again))
+        elif one.decision != "approve":
+            kept.append(one)
+    return tuple(kept)
+
+
+def _still_holds(recorded: DecisionRecorded, expected: Expectation, now: datetime) -> Holder | None:
+    if not recorded.valid or recorded.envelope is None:
+        return None
+    decision, opened = read_decision(recorded.envelope.encode("ascii"))
+    holder = expected.roster.holder(opened.keyid)
+    if holder is None or (holder.key.revoked is not None and now >= holder.key.revoked):
+        return None
+    try:
+        _check_person(decision, holder, expected, decision.time)
+    except DecisionError:
+        return None
+    return holder
 
 
 def record_decision(envelope: bytes, expected: Expectation, *, now: datetime) -> DecisionRecorded:

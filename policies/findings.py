@@ -1,12 +1,13 @@
 """What a verification says, in plain sentences."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from policies.approvals import read_decision
 from policies.entries import (
     AliasMoved,
     AliasRequested,
     Answer,
+    ChangeOpened,
     Entry,
     FaultRecorded,
     IncidentClosed,
@@ -17,7 +18,7 @@ from policies.entries import (
 )
 from policies.lifecycle.state import ChangeState, Request
 from policies.rejudging import Rejudge
-from policies.schema import Step, rfc3339
+from policies.schema import Step, plain, rfc3339
 
 
 def checked(entries: int, files: int, judge: Rejudge) -> tuple[str, ...]:
@@ -50,14 +51,15 @@ def notices(change: ChangeState, entries: Sequence[Entry]) -> tuple[str, ...]:
             if request is not None and request.asked.override
             for sentence in _override(number, request)
         ),
+        *_other_rules(change, entries),
         *(sentence for entry in entries if (sentence := _notice(entry, change))),
     )
 
 
 def _override(step: Step, request: Request) -> list[str]:
-    how = type(request.settled).__name__ if request.settled else "open"
+    how = _ENDS[request.settled.kind] if request.settled else "not decided yet"
     reasons = [
-        f"{one.approver}: {read_decision(one.envelope.encode())[0].reason}"
+        plain(f"{one.approver}: {read_decision(one.envelope.encode())[0].reason}")
         for one in request.decisions
         if one.valid and one.envelope
     ]
@@ -67,28 +69,30 @@ def _override(step: Step, request: Request) -> list[str]:
 
 def _notice(entry: Entry, change: ChangeState) -> str | None:
     body = entry.body
+    at = f"Entry {entry.sequence}"
     if isinstance(body, JobKeyChanged):
-        return f"Entry {entry.sequence}: the job's key was replaced ({body.reason})."
+        told = f"{at}: the job's key was replaced ({plain(body.reason)})."
+        return told if body.compromised_since is None else f"{told} {_compromised(body)}"
     if entry.change != change.id:
         return None
     match body:
         case RosterChanged():
-            return f"Entry {entry.sequence}: the roster of approvers was replaced by {body.roster}."
+            return f"{at}: the roster of approvers was replaced by {body.roster}."
         case FaultRecorded():
-            return f"Entry {entry.sequence}: {body.error} in {body.stage}."
+            return f"{at}: {plain(body.error)} in {plain(body.stage)}."
         case RunResumed():
-            return f"Entry {entry.sequence}: a run went on at {body.at}, {rfc3339(entry.time)}."
+            return f"{at}: a run went on at {plain(body.at)}, {rfc3339(entry.time)}."
         case AliasRequested():
             other = body.move.policy != change.opened.policy or body.move.roster != change.roster
             under = ", under another policy or roster than the change's" if other else ""
             return (
-                f"Entry {entry.sequence}: {body.move.action} to version {body.move.version} was "
-                f"asked for by {body.move.requester}{under}."
+                f"{at}: {body.move.action} to version {plain(body.move.version)} was "
+                f"asked for by {plain(body.move.requester)}{under}."
             )
         case AliasMoved():
             return (
-                f"Entry {entry.sequence}: {body.alias} was moved by hand to version "
-                f"{body.version}, {body.reason}."
+                f"{at}: {plain(body.alias)} was moved by hand to version "
+                f"{plain(body.version)}, {plain(body.reason)}."
             )
         case IncidentOpened():
             return (
@@ -98,9 +102,39 @@ def _notice(entry: Entry, change: ChangeState) -> str | None:
         case IncidentClosed():
             return f"Entry {entry.sequence}: incident {body.number} ended, {body.reason}."
         case Answer(valid=False):
-            return f"Entry {entry.sequence}: an answer did not count ({body.fault})."
+            return f"{at}: an answer did not count ({plain(body.fault or '')})."
+        case Answer(decision="withdraw"):
+            return f"{at}: {plain(body.approver or '')} took an approval back."
         case _:
             return None
+
+
+_ENDS = {
+    "step.approved": "approved all the same",
+    "step.rejected": "rejected",
+    "step.expired": "expired",
+}
+
+
+def _compromised(body: JobKeyChanged) -> str:
+    since = rfc3339(body.compromised_since) if body.compromised_since else ""
+    return (
+        f"THE KEY BEFORE IT IS DECLARED COMPROMISED SINCE {since}: whoever had it may have written "
+        "the entries from then on; compare them with a checkpoint of before."
+    )
+
+
+def _other_rules(change: ChangeState, entries: Sequence[Entry]) -> Iterator[str]:
+    """What differs from the rules of the change before."""
+    opened = [entry.body for entry in entries if isinstance(entry.body, ChangeOpened)]
+    at = int(change.id.rpartition("-")[2]) - 1
+    if at == 0:
+        return
+    before, now = opened[at - 1], opened[at]
+    if before.policy != now.policy:
+        yield f"The policy is another one than the change before was opened under: {now.policy}."
+    if before.roster != now.roster:
+        yield f"The roster is another one than the change before was opened under: {now.roster}."
 
 
 def not_established(change: ChangeState, *, pinned: bool, kept: bool) -> tuple[str, ...]:
@@ -122,5 +156,8 @@ def not_established(change: ChangeState, *, pinned: bool, kept: bool) -> tuple[s
         *sentences,
         f"That the roster {change.roster} names the right people: compare it with your own.",
         "That the measurements are true: only that the verdicts follow from them.",
+        "That every answer was recorded: whoever answered can look for the digest of theirs.",
+        "That the pages in extra/ say the same as the record: they are for reading, and signed "
+        "with the rest.",
         "Other changes of the line: only their order and signatures were checked.",
     )

@@ -8,7 +8,7 @@ checkpoint               size and root of the record (c2sp.org/tlog-checkpoint)
 extra/...                pages for people; covered by the manifest, not otherwise checked
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,17 +19,19 @@ from policies import dsse
 from policies.canonical import canonical_bytes, digest, parse_canonical
 from policies.checkpoints import Checkpoint
 from policies.entries import CandidateJudged, Entry, HoldoutConfirmed
-from policies.errors import LawError, PolicyError, VerificationError
+from policies.errors import PolicyError, VerificationError
 from policies.evidence import StepEvidence
 from policies.keys import Signer, public_line
 from policies.ledger import Chain
-from policies.schema import ChangeId, Digest, Frozen, LineName, Time
+from policies.schema import ChangeId, Digest, Frozen, LineName, Time, plain
 
 PAYLOAD_TYPE = "application/vnd.avss.evidence-pack+json"
 MANIFEST = "manifest.json"
 JOB_KEY = "keys/job.pub"
 CHECKPOINT = "checkpoint"
 EXTRA = "extra/"
+LARGEST = 2_000_000_000
+"""Bytes that all files of a pack may have; they are read into memory."""
 
 
 class PackManifest(Frozen):
@@ -86,11 +88,11 @@ def assemble(
     """All files of a pack by their paths.
 
     `chain` has followed exactly these envelopes; `signer` is the job's key now in force; paths in
-    `extra` are relative to `extra/`. Raises LawError where the key is another, or where the line
+    `extra` are relative to `extra/`. Raises PolicyError where the key is another, or where the line
     has no such change.
     """
     if public_line(signer.public_key()) != public_line(chain.key):
-        raise LawError("The job's key is not the one that the ledger's next entry needs.")
+        raise PolicyError("The job's key is not the one in force; see: avss job-key show LINE")
     entries = [sealed.entry for sealed in chain.sealed]
     if not any(entry.change == change for entry in entries):
         raise PolicyError(f"Line {chain.line} has no change {change}.")
@@ -113,17 +115,30 @@ def assemble(
 def read_pack(folder: Path) -> dict[str, bytes]:
     """All files of a pack folder by their paths.
 
-    Raises VerificationError where it holds links or what is no file, PolicyError where there is
-    no such folder.
+    Raises VerificationError where it holds links, what is no file, or more than any pack does;
+    PolicyError where there is no such folder, or a file in it may not be read.
     """
     if not folder.is_dir():
         raise PolicyError(f"{folder} is not a folder: expected an evidence pack.")
+    try:
+        return _read_files(folder)
+    except OSError as error:
+        raise PolicyError(f"{error.filename}: {error.strerror}. Make it readable.") from None
+
+
+def _read_files(folder: Path) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
+    room = LARGEST
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise VerificationError(f"{name} is a link or no plain file; a pack has none.")
+            raise VerificationError(f"{plain(name)} is a link or no plain file; a pack has none.")
         if path.is_file():
+            room -= path.stat().st_size
+            if room < 0:
+                raise VerificationError(
+                    f"With {plain(name)} the pack is larger than {LARGEST:,} bytes; none is."
+                )
             files[name] = path.read_bytes()
     return files
 
@@ -151,12 +166,23 @@ def open_manifest(files: Mapping[str, bytes]) -> tuple[PackManifest, dsse.Envelo
 def check_files(files: Mapping[str, bytes], manifest: PackManifest) -> None:
     """Raise VerificationError where a file is altered, missing, or not in the manifest."""
     for path in sorted(manifest.files.keys() | (files.keys() - {MANIFEST})):
+        name = plain(path)
         if path not in files:
-            raise VerificationError(f"{path} is missing from the pack.", _sequence(path))
+            raise VerificationError(f"{name} is missing from the pack.", _sequence(path))
         if path not in manifest.files:
-            raise VerificationError(f"{path} was added to the pack.", _sequence(path))
+            raise VerificationError(f"{name} was added to the pack.", _sequence(path))
         if digest(files[path]) != manifest.files[path]:
-            raise VerificationError(f"{path} was altered.", _sequence(path))
+            raise VerificationError(f"{name} was altered.", _sequence(path))
+
+
+def check_places(files: Mapping[str, bytes], entries: int, documents: Collection[str]) -> None:
+    """Raise VerificationError where the pack holds what neither the record nor a reader needs."""
+    expected = {MANIFEST, JOB_KEY, CHECKPOINT}
+    expected |= {ledger_path(sequence) for sequence in range(entries)}
+    expected |= {evidence_path(name) for name in documents}
+    for path in sorted(files.keys() - expected):
+        if not path.startswith(EXTRA):
+            raise VerificationError(f"{plain(path)} is nothing that the record names.")
 
 
 def _sequence(path: str) -> int | None:

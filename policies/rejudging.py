@@ -7,7 +7,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from policies.approvals import record_answer, record_decision
-from policies.canonical import digest
+from policies.canonical import digest, parse_canonical, parse_json
 from policies.entries import (
     AliasAnswered,
     AliasBody,
@@ -19,6 +19,7 @@ from policies.entries import (
     Entry,
     HoldoutConfirmed,
     MonitorChecked,
+    RosterChanged,
 )
 from policies.errors import LawError, PolicyError, VerificationError
 from policies.evidence import StepEvidence
@@ -28,10 +29,11 @@ from policies.lifecycle.lawful import check_lawful
 from policies.lifecycle.moves import check_move, move_expectation
 from policies.lifecycle.requests import expectation
 from policies.lifecycle.state import ChangeState, State
+from policies.measurements import Measurements
 from policies.pack import evidence_path, parse_evidence
 from policies.policy import Policy, parse_policy
 from policies.roster import Roster, parse_roster
-from policies.schema import Step
+from policies.schema import Step, plain
 from policies.watching import judge_watch, parse_watch
 
 T = TypeVar("T")
@@ -45,6 +47,10 @@ class Rejudge:
     files: Mapping[str, bytes]
     state: State = field(default_factory=State)
     policy: Policy | None = None
+    roster: Roster | None = None
+    """The one in force."""
+    kpis: frozenset[str] = frozenset()
+    """Metrics that the change's KPI file yields."""
     verdicts: int = 0
     decisions: int = 0
     documents: set[str] = field(default_factory=set)
@@ -62,7 +68,8 @@ class Rejudge:
             self._document(entry, name)
         if isinstance(body, ChangeOpened):
             self.policy = self._read(entry, body.policy, "policy", parse_policy)
-            self._read(entry, body.roster, "roster", parse_roster)
+            self.kpis = self._read(entry, body.kpis, "KPI file", _metrics)
+            self.roster = self._read(entry, body.roster, "roster", parse_roster)
             return
         if isinstance(body, AliasBody):
             self._check_move(entry, body)
@@ -71,10 +78,10 @@ class Rejudge:
             self._check_watch(entry, body)
             return
         change, policy = self.state.change, self.policy
-        if change is None or change.id != self.change or policy is None:
+        if change is None or change.id != self.change or policy is None or self.roster is None:
             return
         try:
-            check_lawful(self.state, entry, policy)
+            check_lawful(self.state, entry, policy, self.roster)
         except PolicyError as error:
             raise VerificationError(str(error), entry.sequence) from None
         if isinstance(body, CandidateJudged):
@@ -84,7 +91,9 @@ class Rejudge:
         elif isinstance(body, HoldoutConfirmed):
             self._check_evidence(entry, body, change, policy, body.measurements)
         elif isinstance(body, DecisionRecorded):
-            self._check_decision(entry, body, change, policy)
+            self._check_decision(entry, body, change, policy, self.roster)
+        elif isinstance(body, RosterChanged):
+            self.roster = self._read(entry, body.roster, "roster", parse_roster)
 
     def _check_evidence(
         self,
@@ -101,6 +110,13 @@ class Rejudge:
         facts = given.measurements
         if digest(facts) != measured or facts.split != split:
             raise VerificationError("the evidence rests on other measurements.", entry.sequence)
+        _same_data(entry, facts, change)
+        if left_out := self.kpis - {kpi.name for kpi in facts.kpis}:
+            raise VerificationError(
+                f"the measurements leave out {plain(min(left_out))}, which the KPI file asks for.",
+                entry.sequence,
+            )
+        _same_documents(entry, given, change)
         step: Step = "promotion" if isinstance(body, HoldoutConfirmed) else body.step
         try:
             again = make_evidence(change, step, facts, given.documents, policy)
@@ -114,12 +130,16 @@ class Rejudge:
         self.verdicts += len(again.verdicts)
 
     def _check_decision(
-        self, entry: Entry, body: DecisionRecorded, change: ChangeState, policy: Policy
+        self,
+        entry: Entry,
+        body: DecisionRecorded,
+        change: ChangeState,
+        policy: Policy,
+        roster: Roster,
     ) -> None:
         self.decisions += 1
         if body.envelope is None:
             return
-        roster: Roster = self._read(entry, change.roster, "roster", parse_roster)
         fits = expectation(change, body.step, policy, roster)
         _same_answer(entry, body, record_decision(body.envelope.encode(), fits, now=entry.time))
 
@@ -171,8 +191,10 @@ class Rejudge:
         return content
 
     def _read(self, entry: Entry, name: str, what: str, parse: Callable[[bytes], T]) -> T:
+        content = self._document(entry, name)
         try:
-            return parse(self._document(entry, name))
+            parse_canonical(content)
+            return parse(content)
         except (PolicyError, ValidationError, ValueError):
             raise VerificationError(
                 f"document {name} is not a {what} of a known form.", entry.sequence
@@ -182,7 +204,7 @@ class Rejudge:
 def _same_answer(entry: Entry, given: Answer, again: Answer) -> None:
     if again != given:
         raise VerificationError(
-            f"the decision is recorded as {given.fault or 'valid'}, "
+            f"the decision is recorded as {plain(given.fault or 'valid')}, "
             f"but checking it again finds: {again.fault or 'valid'}.",
             entry.sequence,
         )
@@ -193,4 +215,50 @@ def _same_evidence(entry: Entry, given: StepEvidence, again: StepEvidence) -> No
         if getattr(given, name) != getattr(again, name):
             raise VerificationError(
                 f"the evidence says otherwise than the record about {name}.", entry.sequence
+            )
+
+
+def _metrics(content: bytes) -> frozenset[str]:
+    """Metrics of a recorded KPI file. Raises ValueError where it is none."""
+    try:
+        kpis = parse_json(content)["kpis"]
+        return frozenset(f"{kpi['name']}.{metric}" for kpi in kpis for metric in kpi["metrics"])
+    except (KeyError, TypeError):
+        raise ValueError("no KPI file") from None
+
+
+def _same_data(entry: Entry, facts: Measurements, change: ChangeState) -> None:
+    """The rules must have read what the record says of the change's data."""
+    snapshot, data, drift = change.snapshot, change.data, change.drift
+    recorded = (
+        snapshot and snapshot.records,
+        data and (data.passed, data.failures),
+        drift and drift.against,
+    )
+    measured = (
+        facts.data.records,
+        (facts.data.passed, facts.data.failures),
+        facts.data_drift.against,
+    )
+    if recorded != measured:
+        raise VerificationError("it was measured on other data than the change's.", entry.sequence)
+
+
+def _same_documents(entry: Entry, given: StepEvidence, change: ChangeState) -> None:
+    """What the evidence calls by a name of ours is what the record has under it."""
+    step = change.step(given.step) if isinstance(given.step, int) else change.approved_steps[-1]
+    attempt = step and (step.chosen or step.attempts[-1])
+    recorded = {
+        "snapshot": change.snapshot and change.snapshot.manifest,
+        "validation": change.data and change.data.report,
+        "data_drift": change.drift and change.drift.report,
+        "probe": step and step.probed and step.probed.probe,
+        "healing": attempt and attempt.built.build,
+        # Evidence that names no snapshot is older than this name's meaning.
+        "scores": step and step.ranked and "snapshot" in given.documents and step.ranked.scores,
+    }
+    for name, expected in recorded.items():
+        if expected and given.documents.get(name, expected) != expected:
+            raise VerificationError(
+                f"the evidence calls another document {name} than the record.", entry.sequence
             )

@@ -1,5 +1,6 @@
 """The people who may decide: their roles, keys, and when those hold."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Person(Frozen):
     keys: Annotated[tuple[RosterKey, ...], Field(min_length=1)]
 
     def is_known_as(self, name: str) -> bool:
-        """Whether the name is theirs, whatever its case and blanks around it."""
+        """Whether the name is theirs, whatever its case, blanks and invisible characters."""
         return _plain(name) in {_plain(own) for own in (self.name, *self.also_known_as)}
 
     def decides_on(self, line: str) -> bool:
@@ -153,4 +154,6 @@ def load_roster(path: Path) -> Roster:
 
 
 def _plain(name: str) -> str:
-    return " ".join(name.casefold().split())
+    """The name without what is not seen in it: case, blanks, how its characters are coded."""
+    seen = "".join(one for one in name if unicodedata.category(one) not in ("Cf", "Cc"))
+    return " ".join(unicodedata.normalize("NFKC", seen).casefold().split())

@@ -1,6 +1,7 @@
 """What every record and file of this room is made of: frozen models and shared field types."""
 
 import difflib
+import unicodedata
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, get_args
@@ -49,6 +50,23 @@ Asked = Step | Literal["alias"]
 """What people can be asked about: a step, the promotion, or a move of the alias by hand."""
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def plain(text: str) -> str:
+    """Text of others as it may stand in a sentence of ours.
+
+    What moves a terminal's cursor, breaks the line or is not seen (control and format characters)
+    is spelled out, so that nobody's name or reason can pose as a line of a report.
+    """
+    return "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    if character.isprintable():
+        return character
+    if unicodedata.category(character) == "Zs":
+        return " "
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def faults_of(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:

@@ -11,16 +11,18 @@ from policies.checkpoints import Checkpoint, check_history, open_checkpoint
 from policies.errors import DecisionError, VerificationError
 from policies.findings import checked, not_established, notices
 from policies.keys import fingerprint, parse_public_key
-from policies.ledger import Chain
+from policies.ledger import CLOCK_TOLERANCE, Chain
 from policies.pack import (
     CHECKPOINT,
     JOB_KEY,
     check_files,
+    check_places,
     ledger_path,
     open_manifest,
     read_pack,
 )
 from policies.rejudging import Rejudge
+from policies.schema import rfc3339
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,21 @@ def verify_pack(
     check_files(files, manifest)
     key = _first_key(files, job_key)
     chain, judge = _walk(files, manifest.line, manifest.change, key)
+    if not chain.sealed:
+        raise VerificationError("The pack holds no entry of the record.")
     if not envelope.signed_by(chain.key):
         raise VerificationError("The manifest is not signed by the job's key.")
     _check_checkpoints(files, chain, earlier)
+    last = chain.sealed[-1].entry.time
+    if manifest.time + CLOCK_TOLERANCE < last:
+        raise VerificationError(
+            f"The pack says it was made at {rfc3339(manifest.time)}, before its last entry.",
+            len(chain.sealed) - 1,
+        )
     change = judge.state.find(manifest.change)
     if change is None:
         raise VerificationError(f"The record has no change {manifest.change}.")
+    check_places(files, len(chain.sealed), judge.documents)
     over = [one for one in judge.state.closed if one.change.id == change.id]
     return Report(
         line=manifest.line,

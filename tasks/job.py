@@ -18,7 +18,7 @@ from tasks.errors import RunFileError
 from tasks.home import cache
 from tasks.models.shelf import ModelShelf
 from tasks.places import Places, remember
-from tasks.record.job_keys import publish_key, read_job_key
+from tasks.record.job_keys import first_key, read_job_key
 from tasks.record.journal import Journal
 from tasks.record.line_view import LineView
 from tasks.run_file import RunFile
@@ -47,8 +47,8 @@ class Job(LineView):
         self.roster = load_roster(Path(run.seen(run.approvers)))
         self.store.probe_guarantees()
         key, retention = read_job_key(), timedelta(days=self.policy.ledger.retention_days)
-        publish_key(self.store, run.line, key, clock.now() + retention)
-        self.journal = Journal(self.store, run.line, key, retention)
+        first = first_key(self.store, run.line, key, clock.now() + retention)
+        self.journal = Journal(self.store, run.line, first, key, retention)
         self.record = self.journal
         self.models = ModelShelf(self.work)
         self._snapshots: dict[str, Snapshot] = {}

@@ -1,7 +1,7 @@
 """Entries about the job itself: faults, resumed runs, other approvers, another key."""
 
 from policies.entries.body import Body
-from policies.schema import Digest, Name, Text
+from policies.schema import Digest, Name, Text, Time
 
 
 class RosterChanged(Body):
@@ -22,6 +22,8 @@ class JobKeyChanged(Body):
     public_key: Name
     """An OpenSSH public key line."""
     reason: Text
+    compromised_since: Time | None = None
+    """Since when somebody else may have had the key that is replaced; null: nobody is known to."""
 
 
 class RunResumed(Body):

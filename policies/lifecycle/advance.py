@@ -68,7 +68,29 @@ def _opened(state: State, entry: Entry, body: ChangeOpened) -> ChangeState:
     need(entry, state.change is None, "a change is opened while another one is open.")
     expected = f"{entry.line}-{state.changes + 1:04d}"
     need(entry, entry.change == expected, f"the change should be called {expected}.")
-    return ChangeState(id=expected, opened=body, opened_at=entry.time, roster=body.roster)
+    change = ChangeState(id=expected, opened=body, opened_at=entry.time, roster=body.roster)
+    known = _known_models(state)
+    for model, kept in (
+        (body.base_model, body.kept_layers),
+        (change.start_model, change.start_kept),
+    ):
+        own = (body.original_layers, kept)
+        same = known.get(model, own) == own
+        need(entry, same, "it says other layers of a model than the record does.")
+    return change
+
+
+def _known_models(state: State) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Layers of the models that closed changes started from and came to, by digest."""
+    return {
+        model: (change.original_layers, kept)
+        for change in (over.change for over in state.closed)
+        for model, kept in (
+            (change.opened.base_model, change.opened.kept_layers),
+            (change.start_model, change.start_kept),
+            (change.model, change.kept),
+        )
+    }
 
 
 def _open_change(state: State, entry: Entry) -> ChangeState:

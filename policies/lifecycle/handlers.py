@@ -64,6 +64,7 @@ def _registered(change: ChangeState, entry: Entry, body: ModelRegistered) -> Cha
     ready = change.holdout is not None and change.registered is None
     need(entry, ready, "nothing was confirmed that could be registered.")
     need(entry, body.model == change.model, "this is not the model that was approved.")
+    need(entry, body.name == change.line, "it is registered under another line's name.")
     return replace(change, registered=body)
 
 

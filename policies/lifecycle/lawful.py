@@ -53,6 +53,7 @@ from policies.lifecycle.planning import next_action, proposable
 from policies.lifecycle.requests import request_decision, settle
 from policies.lifecycle.state import ChangeState, State
 from policies.policy import Policy
+from policies.roster import Roster
 
 _ALWAYS = (RunResumed, FaultRecorded, RosterChanged, JobKeyChanged)
 _PLAIN: dict[type, type[Body]] = {
@@ -64,11 +65,11 @@ _PLAIN: dict[type, type[Body]] = {
 }
 
 
-def check_lawful(state: State, entry: Entry, policy: Policy) -> None:
+def check_lawful(state: State, entry: Entry, policy: Policy, roster: Roster) -> None:
     """Raise UnlawfulTransitionError unless the entry is what the policy's next action leaves.
 
-    `state` is the one before the entry, with a change open. Faults, resumed runs, changes of
-    roster or key, answers that do not count, and aborting are lawful at any time.
+    `state` is the one before the entry, with a change open; `roster` is in force. Faults, resumed
+    runs, changes of roster or key, answers that do not count, and aborting are lawful at any time.
     """
     body, change = entry.body, state.change
     if isinstance(body, AliasBody):
@@ -81,7 +82,7 @@ def check_lawful(state: State, entry: Entry, policy: Policy) -> None:
     if isinstance(body, DecisionRecorded) and not body.valid:
         return
     action = next_action(state, policy)
-    if action is None or not _answers(action, state, change, entry, policy):
+    if action is None or not _answers(action, state, change, entry, policy, roster):
         due = type(action).__name__
         raise UnlawfulTransitionError(
             f"{entry.type} is not what the policy lets follow (due was {due}).", entry.sequence
@@ -89,7 +90,12 @@ def check_lawful(state: State, entry: Entry, policy: Policy) -> None:
 
 
 def _answers(
-    action: Action, state: State, change: ChangeState, entry: Entry, policy: Policy
+    action: Action,
+    state: State,
+    change: ChangeState,
+    entry: Entry,
+    policy: Policy,
+    roster: Roster,
 ) -> bool:
     body = entry.body
     plain = _PLAIN.get(type(action))
@@ -119,7 +125,7 @@ def _answers(
         case CollectDecisions(), DecisionRecorded():
             return body.step == action.step
         case CollectDecisions(), Settled():
-            return body == settle(change, action.step, policy, entry.time)
+            return body == settle(change, action.step, policy, roster, entry.time)
         case EndSteps(), StepsEnded():
             return body.reason == action.reason
         case PromoteModel(), ModelPromoted():

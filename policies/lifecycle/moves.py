@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from policies.approvals import Expectation, Subject, read_decision, tally
+from policies.approvals import Expectation, Subject, read_decision, tally, withdrawals
 from policies.entries import (
     AliasAnswered,
     AliasBody,
@@ -117,6 +117,7 @@ def move_expectation(state: State, move: MoveState, policy: Policy, roster: Rost
             for one in earlier.decisions
             if one.valid and one.envelope
         ),
+        withdrawn=withdrawals(move.decisions),
     )
 
 

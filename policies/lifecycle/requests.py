@@ -2,7 +2,14 @@
 
 from datetime import datetime, timedelta
 
-from policies.approvals import Expectation, Subject, read_decision, tally
+from policies.approvals import (
+    Expectation,
+    Subject,
+    read_decision,
+    standing,
+    tally,
+    withdrawals,
+)
 from policies.entries import (
     DecisionRequested,
     Settled,
@@ -71,17 +78,24 @@ def expectation(change: ChangeState, step: Step, policy: Policy, roster: Roster)
             for one in change.valid_decisions
             if one.envelope
         ),
+        withdrawn=withdrawals(request.decisions),
     )
 
 
-def settle(change: ChangeState, step: Step, policy: Policy, now: datetime) -> Settled | None:
-    """How the request ends now: approved, rejected, expired, or not yet (None)."""
+def settle(
+    change: ChangeState, step: Step, policy: Policy, roster: Roster, now: datetime
+) -> Settled | None:
+    """How the request ends now: approved, rejected, expired, or not yet (None).
+
+    `roster` is the one in force: what its people said before counts as far as it still does.
+    """
     request = change.request(step)
     if request is None or request.settled is not None:
         return None
     asked = request.asked
     gate = policy.approval_gate(step, override=asked.override)
-    counted = tally(request.decisions, gate)
+    expected = expectation(change, step, policy, roster)
+    counted = tally(standing(request.decisions, expected, now=now), gate)
     names = ", ".join(counted.deciders)
     common = {"step": step, "evidence": asked.evidence, "deciders": counted.deciders}
     if counted.outcome == "rejected":

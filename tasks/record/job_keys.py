@@ -1,13 +1,20 @@
 """The job's key: private on the machine that runs it, public beside the ledger, locked like it."""
 
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
 
-from policies.keys import public_line, read_private_key
-from tasks.errors import ConflictError, MissingError, RunFileError, StorageError
+from policies.entries import Entry, JobKeyChanged
+from policies.keys import fingerprint, parse_public_key, public_line, read_private_key
+from policies.lifecycle import advance, fold
+from tasks.errors import ConflictError, MissingError, RunFileError
 from tasks.home import job_key_path
+from tasks.record.journal import Journal
 from tasks.record.ledger_store import LedgerStore
 from tasks.s3.object_lock import put_locked
 from tasks.s3.storage import ObjectStore
@@ -30,24 +37,38 @@ def read_job_key() -> Ed25519PrivateKey:
     return read_private_key(Path(path))
 
 
-def publish_key(
+def first_key(
     store: LedgerStore, line: str, key: Ed25519PrivateKey, retain_until: datetime
-) -> None:
-    """Lay the key that signs a line's first entry beside the ledger; safe to repeat.
+) -> Ed25519PublicKey:
+    """The key that signs a line's first entry; of a new line it is `key`, laid beside the ledger.
 
-    Raises:
-        StorageError: the line was begun with another key.
+    A line's later entries may be signed by another key: its record says so.
     """
     content = (public_line(key.public_key()) + "\n").encode("ascii")
     keys = ObjectStore(store.bucket, "keys", store.client)
-    try:
+    with suppress(ConflictError):
         put_locked(keys, f"{line}.pub", content, retain_until)
-    except ConflictError:
-        if published_key(store, line).encode("ascii") != content.strip():
-            raise StorageError(
-                f"Line {line} was begun with another job key than the one at {job_key_path()}. "
-                "Use that key, or record its replacement."
-            ) from None
+    return parse_public_key(published_key(store, line))
+
+
+def replace_key(
+    journal: Journal, new: Ed25519PrivateKey, reason: str, compromised_since: datetime | None
+) -> Entry:
+    """Record that from the next entry on only `new` signs; the key before it is withdrawn.
+
+    Raises:
+        RunFileError: the line is signed by this very key already.
+    """
+    if fingerprint(new.public_key()) == fingerprint(journal.chain.key):
+        raise RunFileError("The new key is the one in force. Make another: ssh-keygen -t ed25519")
+    body = JobKeyChanged(
+        public_key=public_line(new.public_key()),
+        reason=reason,
+        compromised_since=compromised_since,
+    )
+    state = fold(journal.entries)
+    change = state.change.id if state.change else None
+    return journal.append(body, change, lambda entry: advance(state, entry))
 
 
 def published_key(store: LedgerStore, line: str) -> str:

@@ -10,8 +10,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 
 from policies.entries import Body, Entry
 from policies.errors import VerificationError
+from policies.keys import fingerprint
 from policies.ledger import CLOCK_TOLERANCE, Chain, seal
 from tasks import clock
+from tasks.errors import RunFileError
+from tasks.home import job_key_path
 from tasks.record.ledger_store import LedgerStore
 
 Dated = Callable[[datetime], Body]
@@ -55,14 +58,26 @@ class Record:
 
 
 class Journal(Record):
-    """The same record with the job's key in hand."""
+    """The same record with the job's key in hand.
+
+    `first` signed the line's first entry; `key` must be the one that is in force now.
+
+    Raises:
+        RunFileError: another key is in force.
+    """
 
     def __init__(
-        self, store: LedgerStore, line: str, key: Ed25519PrivateKey, retention: timedelta
+        self,
+        store: LedgerStore,
+        line: str,
+        first: Ed25519PublicKey,
+        key: Ed25519PrivateKey,
+        retention: timedelta,
     ) -> None:
-        super().__init__(store, line, key.public_key())
+        super().__init__(store, line, first)
         self.key = key
         self._retention = retention
+        self._check_key()
 
     def append(
         self, body: Body | Dated, change: str | None, check: Callable[[Entry], object]
@@ -71,7 +86,9 @@ class Journal(Record):
 
         Raises:
             ConflictError: another run appended first.
+            RunFileError: the job's key was replaced meanwhile.
         """
+        self._check_key()
         last = self.chain.sealed[-1].entry.time if self.chain.sealed else None
         now = clock.now()
         if last is not None and now < last <= now + CLOCK_TOLERANCE:
@@ -82,3 +99,12 @@ class Journal(Record):
         envelope = seal(entry, self.key)
         self.store.append(self.line, entry.sequence, envelope, now + self._retention)
         return self._follow(envelope)
+
+    def _check_key(self) -> None:
+        mine, due = fingerprint(self.key.public_key()), fingerprint(self.chain.key)
+        if mine != due:
+            raise RunFileError(
+                f"The record of line {self.line} must be signed by the job key {due}, but the one "
+                f"at {job_key_path()} is {mine}. Use that key (or point AVSS_JOB_KEY at it); see "
+                f"`avss job-key show {self.line}`."
+            )

@@ -8,6 +8,7 @@ from typing import cast
 from policies.approvals import record_decision
 from policies.entries import ChangeClosed, DecisionRequested, StepsEnded
 from policies.lifecycle import (
+    ChangeState,
     CloseChange,
     CollectDecisions,
     EndSteps,
@@ -17,6 +18,7 @@ from policies.lifecycle import (
     request_decision,
     settle,
 )
+from policies.schema import Step
 from tasks import clock
 from tasks.job import Job
 from tasks.record.journal import Dated
@@ -42,18 +44,26 @@ def ask(job: Job, state: State, action: RequestDecision) -> Dated:
 
 
 def collect(job: Job, state: State, action: CollectDecisions) -> Dated | None:
-    """The next answer that came in, or how the request ended; None while people are awaited."""
-    change, policy = change_of(state), job.policy
-    request = change.request(action.step)
-    known = {one.envelope_digest for one in request.decisions} if request else set()
-    settled = partial(settle, change, action.step, policy)
+    """The next answer that came in, or how the request ended; None while people are awaited.
+
+    What came in too late for an earlier step is recorded as late: no answer goes unmentioned.
+    """
+    change = change_of(state)
+    settled = partial(settle, change, action.step, job.policy, job.roster)
     if settled(clock.now()):
         return cast(Dated, settled)
-    for envelope in job.approvals.answers(change.id, action.step):
-        if hashlib.sha256(envelope).hexdigest() not in known:
-            expected = expectation(change, action.step, policy, job.roster)
-            return lambda now: record_decision(envelope, expected, now=now)
+    earlier = [one.number for one in change.steps if one.request and one.number != action.step]
+    for step in (action.step, *earlier):
+        for envelope in job.approvals.answers(change.id, step):
+            if hashlib.sha256(envelope).hexdigest() not in _known(change, step):
+                expected = expectation(change, step, job.policy, job.roster)
+                return lambda now: record_decision(envelope, expected, now=now)
     return None
+
+
+def _known(change: ChangeState, step: Step) -> set[str]:
+    request = change.request(step)
+    return {one.envelope_digest for one in request.decisions} if request else set()
 
 
 def end_steps(job: Job, state: State, action: EndSteps) -> StepsEnded:

@@ -129,6 +129,9 @@ class World:
     layers: int = 6
     good: Callable[[int, int], bool] = lambda step, attempt: True
     holdout_good: bool = True
+    kpis: list[dict[str, Any]] = field(default_factory=list)
+    """What the KPI file asks for, as far as the law reads it."""
+    data_facts = measurements.DataFacts
     documents: dict[str, bytes] = field(default_factory=dict)
     envelopes: list[bytes] = field(default_factory=list)
     state: lifecycle.State = field(default_factory=lifecycle.State)
@@ -152,7 +155,7 @@ class World:
         open_change = self.state.change.id if self.state.change else None
         entry = self.chain.draft(body, change=change or open_change, time=self.now)
         if lawful:
-            lifecycle.check_lawful(self.state, entry, self.policy)
+            lifecycle.check_lawful(self.state, entry, self.policy, self.roster)
         after = lifecycle.advance(self.state, entry)
         envelope = seal(entry, self.signer)
         self.chain.follow(envelope)
@@ -168,7 +171,7 @@ class World:
             original_layers=self.layers,
             kept_layers=tuple(range(self.layers)),
             policy=self.put(self.policy.document()),
-            kpis=self.put({"kpis": []}),
+            kpis=self.put({"kpis": self.kpis}),
             roster=self.put(self.roster.document()),
             run=self.put({"run": 1}),
             environment=self.put({"python": "3.11"}),
@@ -344,7 +347,7 @@ class World:
         return body
 
     def settle(self, step: int | str) -> None:
-        settled = lifecycle.settle(self.change, step, self.policy, self.now)
+        settled = lifecycle.settle(self.change, step, self.policy, self.roster, self.now)
         if settled is not None:
             self.append(settled)
 

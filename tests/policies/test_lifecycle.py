@@ -64,7 +64,7 @@ def test_whoever_resumes_at_any_point_goes_on_where_it_was(finished, stage):
     entries = [sealed.entry for sealed in finished.chain.sealed]
     state = lifecycle.fold(entries[:stage])
     for entry in entries[stage:]:
-        lifecycle.check_lawful(state, entry, finished.policy)
+        lifecycle.check_lawful(state, entry, finished.policy, finished.roster)
         state = lifecycle.advance(state, entry)
     assert state == finished.state
 
