@@ -11,7 +11,19 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from flows.commands import audit, change, data, decide, deploy, operate, registry, science
+from flows.commands import (
+    audit,
+    change,
+    checkpoint,
+    data,
+    decide,
+    deploy,
+    job_key,
+    operate,
+    policy,
+    registry,
+    science,
+)
 from flows.quiet import hush_libraries
 
 
@@ -60,6 +72,9 @@ app = typer.Typer(
 )
 for commands in (science, change, decide, audit, deploy, operate):
     commands.register(app)
+app.add_typer(policy.app, name="policy")
+app.add_typer(checkpoint.app, name="checkpoint")
+app.add_typer(job_key.app, name="job-key")
 app.add_typer(registry.app, name="registry")
 app.add_typer(data.app, name="data")
 app.add_typer(operate.stack, name="stack")

@@ -90,3 +90,29 @@ def check_history(checkpoint: Checkpoint, digests: Sequence[str]) -> None:
             f"The first {checkpoint.size} entries are not those that a checkpoint saw: "
             "the record was rewritten, though its signatures hold."
         )
+
+
+def prove_growth(earlier: Checkpoint, later: Checkpoint, digests: Sequence[str]) -> tuple[str, ...]:
+    """Proof that `later` only adds to `earlier`: hashes in base64, as RFC 9162 orders them.
+
+    Raises VerificationError where the record does not begin with what either of them saw.
+    """
+    for one in (earlier, later):
+        check_history(one, digests)
+    if earlier.size > later.size:
+        raise VerificationError("The checkpoint that should be the later one is the earlier one.")
+    proof = merkle.consistency_proof(earlier.size, leaves(digests[: later.size]))
+    return tuple(base64.b64encode(one).decode("ascii") for one in proof)
+
+
+def check_growth(earlier: Checkpoint, later: Checkpoint, proof: Sequence[str]) -> None:
+    """Raise VerificationError unless the proof shows that `later` only adds to `earlier`."""
+    try:
+        hashes = [base64.b64decode(one, validate=True) for one in proof]
+    except ValueError:
+        raise VerificationError("The proof is damaged: expected hashes in base64.") from None
+    if not merkle.is_consistent(earlier.size, earlier.root, later.size, later.root, hashes):
+        raise VerificationError(
+            f"The checkpoints of {earlier.size} and {later.size} entries are not of one history, "
+            "or the proof is of others: something was cut off or rewritten between them."
+        )

@@ -12,24 +12,25 @@ from policies.schema import nearest
 
 def contradictions(
     policy: Policy,
-    roster: Roster,
+    roster: Roster | None,
     *,
-    line: str,
-    requester: str,
-    kpis: Collection[str],
-    original_layers: int,
+    line: str | None,
+    requester: str | None,
+    kpis: Collection[str] | None,
+    original_layers: int | None,
     now: datetime,
 ) -> list[str]:
     """Why a change under this policy could never end well; empty where it might.
 
-    `kpis` are the metrics that the KPI file yields, as `<kpi>.<metric>`. Each sentence names the
-    policy's field and says what to do.
+    `kpis` are the metrics that the KPI file yields, as `<kpi>.<metric>`. What is None is not known
+    yet, and not held against the policy. Each sentence names the policy's field and says what to
+    do.
     """
     return [
-        *_layers(policy, original_layers),
-        *_kpis(policy, kpis),
+        *(_layers(policy, original_layers) if original_layers is not None else ()),
+        *(_kpis(policy, kpis) if kpis is not None else ()),
         *_rules(policy),
-        *_people(policy, roster, line, requester, now),
+        *(_people(policy, roster, line, requester, now) if roster is not None else ()),
     ]
 
 
@@ -66,24 +67,25 @@ def _rules(policy: Policy) -> Iterator[str]:
             yield f"approvals.override.rules: there is no rule {name}; {nearest(name, known)}"
 
 
-def _people(
-    policy: Policy, roster: Roster, line: str, requester: str, now: datetime
-) -> Iterator[str]:
+def _gates(policy: Policy) -> dict[str, Gate]:
     approvals = policy.approvals
-    gates = {"step": approvals.step, "promotion": approvals.promotion}
-    if approvals.rollback is not None:
-        gates["rollback"] = approvals.rollback
-    if approvals.override is not None:
-        gates["override"] = approvals.override
-    for name, gate in gates.items():
+    gates: dict[str, Gate] = {"step": approvals.step, "promotion": approvals.promotion}
+    optional = {"rollback": approvals.rollback, "override": approvals.override}
+    return gates | {name: gate for name, gate in optional.items() if gate is not None}
+
+
+def _people(
+    policy: Policy, roster: Roster, line: str | None, requester: str | None, now: datetime
+) -> Iterator[str]:
+    for name, gate in _gates(policy).items():
         for roles, count in _demands(gate):
             able = roster.eligible(line=line, roles=roles, requester=requester, now=now)
             if len(able) < count:
                 yield (
                     f"approvals.{name}: {count} people must approve in the role "
-                    f"{' or '.join(roles)}, but the roster has {len(able)} who may decide on line "
-                    f"{line} now (the requester never may). Add people or valid keys to the "
-                    "roster, or lower the policy's demand."
+                    f"{' or '.join(roles)}, but the roster has {len(able)} who may decide on "
+                    f"{f'line {line}' if line else 'some line'} now (the requester never may). "
+                    "Add people or valid keys to the roster, or lower the policy's demand."
                 )
 
 

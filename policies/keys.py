@@ -29,8 +29,8 @@ def read_private_key(path: Path, passphrase: bytes | None = None) -> Ed25519Priv
     """An Ed25519 key from its OpenSSH file.
 
     Raises:
-        DecisionError: no such file, readable by others, a passphrase missing or wrong, or a key
-            of another kind; the message says what to do.
+        DecisionError: no such file, readable by others, a passphrase missing (fault `encrypted`)
+            or wrong, or a key of another kind; the message says what to do.
     """
     try:
         content, mode = path.read_bytes(), path.stat().st_mode
@@ -41,15 +41,19 @@ def read_private_key(path: Path, passphrase: bytes | None = None) -> Ed25519Priv
     try:
         key = serialization.load_ssh_private_key(content, passphrase)
     except (TypeError, ValueError, UnsupportedAlgorithm) as error:
-        raise DecisionError(f"{path}: {_why_unusable(error, passphrase)}") from None
+        if passphrase is None and (isinstance(error, TypeError) or "assword" in str(error)):
+            raise DecisionError(
+                f"{path} is encrypted; give its passphrase, or load it into an ssh-agent and name "
+                f"{path}.pub.",
+                "encrypted",
+            ) from None
+        raise DecisionError(f"{path}: {_why_unusable(passphrase)}") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise DecisionError(f"{path} is no Ed25519 key. Make one: ssh-keygen -t ed25519 -f FILE")
     return key
 
 
-def _why_unusable(error: Exception, passphrase: bytes | None) -> str:
-    if isinstance(error, TypeError) or "assword" in str(error):
-        return "the key is encrypted; give its passphrase."
+def _why_unusable(passphrase: bytes | None) -> str:
     if passphrase is not None:
         return "the passphrase is wrong, or this is no OpenSSH private key."
     return "this is no OpenSSH private key. Make one: ssh-keygen -t ed25519 -f FILE"
@@ -75,10 +79,24 @@ def public_line(key: Ed25519PublicKey) -> str:
     return key.public_bytes(*form).decode("ascii")
 
 
+_WIRE = b"\0\0\0\x0bssh-ed25519\0\0\0\x20"
+
+
+def wire(key: Ed25519PublicKey) -> bytes:
+    """The key as SSH sends it (RFC 8709)."""
+    return _WIRE + key.public_bytes_raw()
+
+
+def from_wire(blob: bytes) -> Ed25519PublicKey | None:
+    """The key of a wire form; None where it is a key of another kind."""
+    raw = blob.removeprefix(_WIRE)
+    fits = blob.startswith(_WIRE) and len(raw) == 32
+    return Ed25519PublicKey.from_public_bytes(raw) if fits else None
+
+
 def fingerprint(key: Ed25519PublicKey) -> str:
-    """`SHA256:...` as `ssh-keygen -l` prints it: over the key's wire form (RFC 8709)."""
-    blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + key.public_bytes_raw()
-    hashed = base64.b64encode(hashlib.sha256(blob).digest()).decode("ascii")
+    """`SHA256:...` as `ssh-keygen -l` prints it: over the key's wire form."""
+    hashed = base64.b64encode(hashlib.sha256(wire(key)).digest()).decode("ascii")
     return f"SHA256:{hashed.rstrip('=')}"
 
 

@@ -114,15 +114,18 @@ class Roster(Frozen):
         return None
 
     def eligible(
-        self, *, line: str, roles: tuple[str, ...], requester: str, now: datetime
+        self, *, line: str | None, roles: tuple[str, ...], requester: str | None, now: datetime
     ) -> tuple[Person, ...]:
-        """Those who could decide on a line now, having one of the roles and not having asked."""
+        """Those who could decide on a line now, having one of the roles and not having asked.
+
+        `line` or `requester` None: on any line, whoever asks.
+        """
         return tuple(
             person
             for person in self.people
-            if person.decides_on(line)
+            if (line is None or person.decides_on(line))
             and set(person.roles) & set(roles)
-            and not person.is_known_as(requester)
+            and not (requester is not None and person.is_known_as(requester))
             and any(key.fault_at(now) is None for key in person.keys)
         )
 

@@ -2,18 +2,20 @@
 
 import secrets
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from flows.commands.common import LedgerOption, WorkOption, err, out
 
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 KeyOption = Annotated[
-    Path, typer.Option("--key", help="Your private key: Ed25519, OpenSSH form.", metavar="PATH")
+    str,
+    typer.Option(
+        "--key",
+        help="Your private key: Ed25519, OpenSSH form. For a key that an ssh-agent holds: its "
+        "public key file (.pub) or its fingerprint (SHA256:...).",
+        metavar="PATH",
+    ),
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it becomes part of the record.")]
 StepOption = Annotated[
@@ -24,14 +26,19 @@ EvidenceOption = Annotated[
     str | None,
     typer.Option(help="Sign only if the evidence still has this digest, as the dossier shows it."),
 ]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before signing.")]
+YesOption = Annotated[
+    bool,
+    typer.Option(
+        "--yes", help="Do not ask before signing. Without a terminal nobody is asked either."
+    ),
+]
 ChangeArgument = Annotated[str, typer.Argument(help="The change's id, such as my-line-0001.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    app.command()(approve)
-    app.command()(reject)
+    for command in (approve, reject, withdraw):
+        app.command()(command)
 
 
 def approve(
@@ -44,7 +51,10 @@ def approve(
     work: WorkOption = None,
     ledger: LedgerOption = None,
 ) -> None:
-    """Sign an approval and drop it where the job looks.
+    """Sign an approval of what is shown and drop it where the job looks.
+
+    On a terminal it asks before it signs, and signs only what is still asked then. An encrypted
+    key's passphrase is asked for, or read from AVSS_KEY_PASSPHRASE.
 
     Example: avss approve my-line-0001 --key ~/.ssh/id_ed25519 --reason "KPIs hold"
     """
@@ -68,10 +78,27 @@ def reject(
     _decide("reject", change, key, reason, step, evidence, yes, (work, ledger))
 
 
+def withdraw(
+    change: ChangeArgument,
+    key: KeyOption,
+    reason: ReasonOption,
+    step: StepOption = None,
+    evidence: EvidenceOption = None,
+    yes: YesOption = False,
+    work: WorkOption = None,
+    ledger: LedgerOption = None,
+) -> None:
+    """Take your own approval back while the request is open. A rejection cannot be taken back.
+
+    Example: avss withdraw my-line-0001 --key ~/.ssh/id_ed25519 --reason "a complaint came in"
+    """
+    _decide("withdraw", change, key, reason, step, evidence, yes, (work, ledger))
+
+
 def _decide(
-    decision: Literal["approve", "reject"],
+    decision: Literal["approve", "reject", "withdraw"],
     change: str,
-    key: Path,
+    key: str,
     reason: str,
     step: str | None,
     evidence: str | None,
@@ -82,27 +109,25 @@ def _decide(
     from tasks.places import places_of
     from tasks.record.deciding import open_question, sign
     from tasks.record.line_view import LineView, line_of
+    from tasks.record.signers import signer_at
 
     view = LineView(line_of(change), places_of(line_of(change), *buckets))
     question = open_question(view, change, step, evidence)
     out.print(question.summary(), markup=False)
+    signer = signer_at(key, _passphrase)
     if not yes and sys.stdin.isatty():
         typer.confirm(f"Sign to {decision} this?", abort=True)
-    signed = sign(question, decision, reason, _private_key(key), secrets.token_hex(16))
+        view.record.refresh()  # the person may have taken an hour; what was shown must still be so
+        question = open_question(view, change, str(question.step), question.asked_about)
+    signed = sign(question, decision, reason, signer, secrets.token_hex(16))
     where = view.approvals.drop(question.change, question.step, signed)
     err.print(f"signed and dropped at {where}", markup=False)
     err.print(try_to_wake(change), markup=False)
 
 
-def _private_key(path: Path) -> "Ed25519PrivateKey":
-    """The key, asking for its passphrase on a terminal where it has one."""
-    from policies.errors import DecisionError
-    from policies.keys import read_private_key
-
-    try:
-        return read_private_key(path)
-    except DecisionError as error:
-        if "passphrase" not in str(error) or not sys.stdin.isatty():
-            raise
-        passphrase: str = typer.prompt(f"Passphrase of {path}", hide_input=True, err=True)
-        return read_private_key(path, passphrase.encode())
+def _passphrase(named: str) -> str | None:
+    """Asked for on a terminal; None where there is nobody to ask."""
+    if not sys.stdin.isatty():
+        return None
+    given: str = typer.prompt(f"Passphrase of {named}", hide_input=True, err=True)
+    return given

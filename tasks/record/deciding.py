@@ -1,16 +1,22 @@
 """What people are asked right now, and their signed answer to exactly that."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from policies.approvals import Decision, Expectation, sign_decision, verify_decision
+from policies.approvals import (
+    Decision,
+    Expectation,
+    sign_decision,
+    standing,
+    tally,
+    verify_decision,
+)
 from policies.errors import DecisionError
 from policies.evidence import StepEvidence
-from policies.keys import fingerprint
+from policies.keys import Signer, fingerprint
 from policies.lifecycle import ChangeState, expectation
-from policies.schema import Step
+from policies.schema import Step, plain, rfc3339
 from tasks import clock
 from tasks.record.line_view import LineView
 
@@ -23,24 +29,71 @@ class Question:
     step: Step
     evidence: StepEvidence
     expected: Expectation
+    approvals: tuple[str, ...]
+    """Who has approved so far."""
+
+    @property
+    def asked_about(self) -> str:
+        """Digest of the evidence."""
+        return self.expected.subject.evidence
 
     def summary(self) -> str:
-        """The facts to decide on, in a few lines; the dossier has all of them."""
-        seen, subject = self.evidence, self.expected.subject
+        """The facts to decide on, in some lines; the dossier has all of them."""
+        return "\n".join([*self._asked(), *self._verdict(), *self._measured(), *self._signed()])
+
+    def _asked(self) -> Iterator[str]:
+        seen, gate = self.evidence, self.expected.gate
         what = "the promotion" if self.step == "promotion" else f"step {self.step}"
         proposed = f"removes layer {seen.proposed_layer}" if seen.proposed_layer is not None else ""
         proposed = proposed or "makes this model the one in use"
         layers = f"{len(seen.kept_layers)} of {seen.measurements.layers.original_layers} layers"
-        lines = [
-            f"{self.change}, {what}: {proposed}; {layers} left",
-            f"verdict of the rules: {'pass' if seen.passed else 'REFUSED, this would override it'}",
-        ]
-        for kpi in seen.measurements.kpis:
-            kept = "not measured" if kpi.retention is None else f"{kpi.retention:.1%}"
-            low = "–" if kpi.retention_low is None else f"{kpi.retention_low:.1%}"
-            lines.append(f"  {kpi.name}: keeps {kept} of the base, at least {low}")
-        lines += [f"evidence {subject.evidence}", f"candidate {subject.candidate}"]
-        return "\n".join(lines)
+        yield f"{self.change}, {what}: {proposed}; {layers} left"
+        least = "".join(f", {count} of them {role}" for role, count in gate.at_least.items())
+        given = ", ".join(map(plain, self.approvals)) or "nobody"
+        yield (
+            f"asked for by {plain(self.expected.requester)}; needs {gate.quorum} of "
+            f"{' or '.join(gate.roles)}{least}, until {rfc3339(self.expected.expires)}; "
+            f"approved so far by {given}"
+        )
+
+    def _verdict(self) -> Iterator[str]:
+        if self.evidence.passed:
+            yield f"verdict of the rules: pass, all {len(self.evidence.verdicts)} hold"
+            return
+        yield "verdict of the rules: REFUSED. TO APPROVE THIS IS TO OVERRIDE THE RULES"
+        for one in self.evidence.verdicts:
+            if not one.passed:
+                seen = "not measured" if one.observed is None else f"{one.observed:.4g}"
+                limit = "" if one.limit is None else f", limit {one.limit:.4g}"
+                yield plain(
+                    f"  failed {one.rule} {one.subject}: {seen}{limit} {one.reason}".rstrip()
+                )
+
+    def _measured(self) -> Iterator[str]:
+        measured = self.evidence.measurements
+        for kpi in measured.kpis:
+            worst = kpi.worst_slice
+            part = f"; worst {plain(worst.slice)}: {_share(worst.retention_low)}" if worst else ""
+            yield (
+                f"  {kpi.name}: keeps {_share(kpi.retention)} of the base on {kpi.n} examples, "
+                f"at least {_share(kpi.retention_low)}{part}"
+            )
+        needs = measured.resources
+        yield (
+            f"  needs {_share(needs.parameters.value)} of the base's parameters, "
+            f"{_share(needs.decode_seconds.value)} of its time a token, "
+            f"{_share(needs.money_per_month.value)} of its cost"
+        )
+
+    def _signed(self) -> Iterator[str]:
+        subject = self.expected.subject
+        yield f"evidence {subject.evidence}"
+        yield f"candidate {subject.candidate}"
+        yield f"policy {subject.policy}"
+
+
+def _share(value: float | None) -> str:
+    return "an unmeasured share" if value is None else f"{value:.1%}"
 
 
 def open_question(
@@ -70,11 +123,13 @@ def open_question(
             f"The evidence is now {request.asked.evidence}, not {evidence}. Read the page again.",
             "wrong_evidence",
         )
+    expected = expectation(change, asked, view.policy_of(change), view.roster_of(change))
     return Question(
         change_id,
         asked,
         view.documents.get_model(request.asked.evidence, StepEvidence),
-        expectation(change, asked, view.policy_of(change), view.roster_of(change)),
+        expected,
+        tally(standing(request.decisions, expected, now=clock.now()), expected.gate).deciders,
     )
 
 
@@ -82,7 +137,7 @@ def sign(
     question: Question,
     decision: Literal["approve", "reject", "withdraw"],
     reason: str,
-    key: Ed25519PrivateKey,
+    key: Signer,
     nonce: str,
 ) -> bytes:
     """A signed decision that would count if it were collected now.

@@ -9,12 +9,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PublicKey,
 )
 
-from policies.entries import Entry, JobKeyChanged
-from policies.keys import fingerprint, parse_public_key, public_line, read_private_key
-from policies.lifecycle import advance, fold
+from policies.keys import parse_public_key, public_line, read_private_key
 from tasks.errors import ConflictError, MissingError, RunFileError
 from tasks.home import job_key_path
-from tasks.record.journal import Journal
 from tasks.record.ledger_store import LedgerStore
 from tasks.s3.object_lock import put_locked
 from tasks.s3.storage import ObjectStore
@@ -49,26 +46,6 @@ def first_key(
     with suppress(ConflictError):
         put_locked(keys, f"{line}.pub", content, retain_until)
     return parse_public_key(published_key(store, line))
-
-
-def replace_key(
-    journal: Journal, new: Ed25519PrivateKey, reason: str, compromised_since: datetime | None
-) -> Entry:
-    """Record that from the next entry on only `new` signs; the key before it is withdrawn.
-
-    Raises:
-        RunFileError: the line is signed by this very key already.
-    """
-    if fingerprint(new.public_key()) == fingerprint(journal.chain.key):
-        raise RunFileError("The new key is the one in force. Make another: ssh-keygen -t ed25519")
-    body = JobKeyChanged(
-        public_key=public_line(new.public_key()),
-        reason=reason,
-        compromised_since=compromised_since,
-    )
-    state = fold(journal.entries)
-    change = state.change.id if state.change else None
-    return journal.append(body, change, lambda entry: advance(state, entry))
 
 
 def published_key(store: LedgerStore, line: str) -> str:

@@ -33,7 +33,7 @@ def test_a_key_is_read_from_its_file(tmp_path, make_key):
 def test_an_encrypted_key_needs_its_passphrase(tmp_path, make_key):
     path = write(tmp_path / "id", make_key("alice"), b"open sesame")
     assert read_private_key(path, b"open sesame")
-    with pytest.raises(DecisionError, match="give its passphrase"):
+    with pytest.raises(DecisionError, match="give its passphrase, or load it into an ssh-agent"):
         read_private_key(path)
     with pytest.raises(DecisionError, match="passphrase is wrong"):
         read_private_key(path, b"guess")
