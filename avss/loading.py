@@ -67,6 +67,26 @@ def load_tokenizer(source: Source, *, revision: str | None = None) -> Any:
         ) from error
 
 
+def device_of(name: str | None) -> torch.device:
+    """The device of this name; None is the accelerator, or the CPU where there is none.
+
+    Raises InputError for a device that this machine does not have.
+    """
+    if name is None:
+        found = torch.accelerator.current_accelerator(check_available=True)
+        return found or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise InputError(
+            f"Device {name}: this machine has none; use cpu, or leave it out."
+        ) from None
+    if device.type == "meta":
+        raise InputError("Device meta: it computes nothing; use cpu, or leave it out.")
+    return device
+
+
 def materialize(
     source: Source, out: Path, *, revision: str | None = None, dtype: torch.dtype = torch.float32
 ) -> Path:

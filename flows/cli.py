@@ -19,6 +19,7 @@ from flows.commands import (
     decide,
     deploy,
     job_key,
+    measure,
     operate,
     policy,
     registry,
@@ -70,7 +71,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for commands in (science, change, decide, audit, deploy, operate):
+for commands in (science, measure, change, decide, audit, deploy, operate):
     commands.register(app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(checkpoint.app, name="checkpoint")

@@ -88,6 +88,21 @@ def kpi_table(kpis: Sequence[Mapping[str, Any]], *, worst_slices: int = 3) -> Re
     return made
 
 
+def gate_table(gate: Mapping[str, Any]) -> RenderableType:
+    """The verdicts of `evaluate --min-retention`, those that do not pass first."""
+    figures = ("seen", "limit")
+    made = table("judged", *figures, "", "", right=figures)
+    order = sorted(gate["verdicts"], key=lambda one: one["verdict"] == "pass")
+    for one in order:
+        name = one["name"] if one["slice"] is None else f"{one['name']} on {one['slice']}"
+        shown = number if one["kind"] == "rare_cases" else percent
+        needed = one["needed_n"] and f"about {one['needed_n']:,} examples would tell"
+        why = "; ".join(filter(None, (one["reason"], needed)))
+        told = verdict(one["verdict"] == "pass", no=one["verdict"])
+        made.add_row(escape(name), shown(one["observed"]), shown(one["limit"]), told, why)
+    return Group(Text(), made)
+
+
 def _kpi_figures(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         f"{row['n']:,}",
@@ -187,12 +202,24 @@ def profile_table(profile: Mapping[str, Any]) -> RenderableType:
             *(number(speed[name]) for name in ("value", "base_value")),
             *(percent(speed[name]) for name in ("ratio", "ratio_low", "ratio_high")),
         )
-    note = (
+    notes = [
         f"{profile['device']}, {profile['dtype']}, {profile['threads']} threads; prompt of "
         f"{profile['prompt_tokens']} tokens, {profile['decode_tokens']} decoded, "
         f"{profile['repeats']} repeats; limits at {profile['confidence']:.0%}"
-    )
-    return Group(made, Text(note, style="dim"))
+    ]
+    if profile["energy_reason"]:
+        notes.append(f"energy: {profile['energy_reason']}")
+    notes += _cost_notes(profile["cost"])
+    return Group(made, *(Text(note, style="dim") for note in notes))
+
+
+def _cost_notes(cost: Mapping[str, Any] | None) -> list[str]:
+    if cost is None:
+        return []
+    told = f"cost a month: {cost['cost_per_month']:,.2f} {cost['currency']}"
+    if cost["base_cost_per_month"] is not None:
+        told += f", base {cost['base_cost_per_month']:,.2f}, saved {cost['savings_per_month']:,.2f}"
+    return [told, *(f"  assumed: {assumption}" for assumption in cost["assumptions"])]
 
 
 def versions_table(versions: Sequence[Any]) -> Table:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from avss.kpi_file.values import label_text
+
 
 def template_fields(template: str) -> tuple[str, ...]:
     """The record fields that a template asks for, in order. Raises ValueError for others."""
@@ -34,14 +36,20 @@ def _pattern(text: str) -> str:
     return text
 
 
-def _string_keys(value: Any) -> Any:
-    return {str(key): text for key, text in value.items()} if isinstance(value, dict) else value
+def _label_keys(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    keys = [label_text(key) for key in value]
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        raise ValueError(f"two labels mean the same value: {', '.join(twice)}")
+    return dict(zip(keys, value.values(), strict=True))
 
 
 Template = Annotated[str, Field(min_length=1), AfterValidator(_template)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Label = Annotated[str, Field(min_length=1)]
-Labels = Annotated[dict[str, Label], BeforeValidator(_string_keys)]
+Labels = Annotated[dict[str, Label], BeforeValidator(_label_keys)]
 
 
 class _Part(BaseModel):

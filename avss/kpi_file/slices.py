@@ -1,7 +1,6 @@
 """Which slices a record belongs to, by the value of a field or by a rule."""
 
 import bisect
-import math
 import re
 import unicodedata
 from collections import Counter
@@ -10,6 +9,7 @@ from typing import Any
 
 from avss.errors import InputError
 from avss.kpi_file.parts import SliceRule
+from avss.kpi_file.values import is_null
 
 MAX_LABEL = 120
 
@@ -40,11 +40,6 @@ def slice_labels(
             labels.append(None if label is None else f"{name}={label}")
         groups.append(tuple(labels))
     return tuple(groups)
-
-
-def is_null(value: Any) -> bool:
-    """None and NaN: what readers of tables give for an empty cell."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _label(rule: SliceRule, record: Mapping[str, Any]) -> str | None:

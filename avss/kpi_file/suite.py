@@ -19,6 +19,7 @@ from avss.kpi_file.kinds import (
     MultipleChoiceKpi,
     PerplexityKpi,
 )
+from avss.kpi_file.values import PlainLoader
 
 Kpi = Annotated[
     ClassificationKpi
@@ -81,7 +82,7 @@ def load_kpis(source: str | Path | Mapping[str, Any]) -> KpiSuite:
 
 def _read(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=PlainLoader)  # noqa: S506 - a SafeLoader
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: the KPI file could not be read as UTF-8 text.") from error
     except yaml.YAMLError as error:

@@ -12,6 +12,7 @@ from avss.comparing.outcomes import KpiOutcomes
 from avss.errors import InputError
 from avss.kpi_file.kinds import ClassificationKpi
 from avss.kpi_file.parts import template_fields
+from avss.kpi_file.values import label_text
 from avss.kpis.likelihood import Question, answer_log_likelihoods
 from avss.kpis.prompts import Prompter, Record, Selection, digest_inputs, select
 from avss.kpis.results import build
@@ -25,7 +26,7 @@ def measure_classification(
     names = list(kpi.labels)
 
     def refuse(record: Record) -> str | None:
-        return None if str(record[kpi.target]) in kpi.labels else "its label is not listed"
+        return None if label_text(record[kpi.target]) in kpi.labels else "its label is not listed"
 
     selection = select(
         kpi, records, fields=(*template_fields(kpi.prompt), kpi.target), refuse=refuse
@@ -33,7 +34,7 @@ def measure_classification(
     by = _by_head if subject.is_classifier else _by_likelihood
     scores, cut, asked = by(subject, kpi, selection)
     truth = np.array(
-        [names.index(str(example.record[kpi.target])) for example in selection.examples]
+        [names.index(label_text(example.record[kpi.target])) for example in selection.examples]
     )
     unseen = [name for at, name in enumerate(names) if at not in truth]
     return build(

@@ -8,6 +8,7 @@ from avss.comparing.outcomes import KpiOutcomes
 from avss.errors import InputError
 from avss.kpi_file.kinds import MultipleChoiceKpi
 from avss.kpi_file.parts import template_fields
+from avss.kpi_file.values import label_text
 from avss.kpis.likelihood import answer_log_likelihoods
 from avss.kpis.prompts import (
     Example,
@@ -43,7 +44,7 @@ def measure_multiple_choice(
         progress=subject.progress,
     )
     by_length = [
-        scores / np.array([len(text) for text in own])
+        scores / np.array([len(text.strip()) for text in own])
         for scores, own in zip(found, choices, strict=True)
     ]
     columns = {
@@ -74,9 +75,9 @@ def _choices(kpi: MultipleChoiceKpi, selection: Selection, row: int) -> list[str
 
 
 def _right(kpi: MultipleChoiceKpi, example: Example, choices: Sequence[str]) -> int:
-    value = str(example.record[kpi.target]).strip()
+    value = label_text(example.record[kpi.target])
     if kpi.target_is == "text":
-        names = [choice.strip() for choice in choices]
+        names = [label_text(choice) for choice in choices]
     elif kpi.target_is == "letter":
         names = [chr(ord("A") + place) for place in range(len(choices))]
         value = value.upper()

@@ -11,7 +11,7 @@ from typing import Any
 
 from avss.errors import InputError
 from avss.kpi_file.parts import PromptedKpi, template_fields
-from avss.kpi_file.slices import is_null
+from avss.kpi_file.values import is_null
 from avss.kpis.likelihood import Question
 from avss.kpis.subject import Subject
 

@@ -9,6 +9,7 @@ from avss.comparing.metrics import Floats
 from avss.comparing.outcomes import KpiOutcomes, RareSet
 from avss.errors import InputError
 from avss.kpi_file.slices import slice_labels
+from avss.kpi_file.values import label_text
 from avss.kpis.prompts import Selection
 
 
@@ -50,7 +51,7 @@ def _rare(selection: Selection) -> RareSet | None:
     rare, name = selection.kpi.rare_cases, selection.kpi.name
     if rare is None:
         return None
-    wanted = {str(value) for value in rare.values}
+    wanted = {label_text(value) for value in rare.values}
     numbers = []
     for example in selection.examples:
         if rare.field not in example.record:
@@ -58,7 +59,7 @@ def _rare(selection: Selection) -> RareSet | None:
                 f"KPI {name}, record {example.number}: there is no field '{rare.field}', which "
                 "rare_cases reads; name a field that every record has."
             )
-        if str(example.record[rare.field]) in wanted:
+        if label_text(example.record[rare.field]) in wanted:
             numbers.append(example.number)
     return RareSet(tuple(numbers), rare.budget)
 

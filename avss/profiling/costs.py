@@ -47,6 +47,8 @@ class CostModel:
         )
         if not all(0 <= amount < float("inf") for amount in amounts):
             raise InputError("Cost model: expected a price and tokens a month of 0 or more.")
+        if self.prompt_tokens_per_month + self.generated_tokens_per_month == 0:
+            raise InputError("Cost model: give the tokens a month that are read or written.")
 
     def of(self, speeds: Mapping[str, Speed]) -> Cost:
         """The cost at the speeds `prefill_tokens_per_second` and `batched_decode_...`."""

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from avss.errors import InputError
-from avss.loading import Source, load_model
+from avss.loading import Source, device_of, load_model
 from avss.profiling.costs import Cost, CostModel
 from avss.profiling.stopwatch import Reading, read_speed
 
@@ -116,7 +116,7 @@ def _load(source: Source, device: str | None) -> Any:
     model = load_model(source)
     if model.config.is_encoder_decoder or not model.can_generate():
         raise InputError(f"{source}: a {type(model).__name__} does not decode; nothing to profile.")
-    return model.to(device) if device else model
+    return model.to(device_of(device))
 
 
 def _interleave(

@@ -1,4 +1,4 @@
-"""Score, prune, evaluate and profile: the science, one command each."""
+"""Score and prune: which layers do little, and a model without them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,10 +17,6 @@ from flows.commands.common import (
     records_at,
 )
 
-BaseOption = Annotated[
-    str | None,
-    typer.Option("--base", help="The model to compare with; sources as for --model.", metavar="B"),
-]
 RevisionOption = Annotated[
     str | None, typer.Option("--revision", help="Pinned commit of a hub id.")
 ]
@@ -28,7 +24,7 @@ RevisionOption = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    for command in (score, prune, evaluate, profile):
+    for command in (score, prune):
         app.command()(command)
 
 
@@ -98,67 +94,3 @@ def prune(
         print_json(result.to_json())
     else:
         out.print(result.summary())
-
-
-def evaluate(
-    model: ModelOption,
-    kpis: Annotated[Path, typer.Option(help="The KPI file.", metavar="KPIS.yaml")],
-    data: DataOption,
-    base: BaseOption = None,
-    confidence: Annotated[
-        float, typer.Option(help="Confidence of the one-sided lower limits.")
-    ] = 0.95,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
-    format: FormatOption = Format.text,
-) -> None:
-    """Measure KPIs; with a base, retention with confidence limits, overall and per slice.
-
-    Example: avss evaluate --model ./cut --base ./my-model --kpis kpis.yaml --data test.jsonl
-    """
-    from avss.comparing.retention import compare
-    from avss.kpi_file.suite import load_kpis
-    from avss.kpis import measure
-    from avss.loading import load_model, load_tokenizer
-    from flows.render import kpi_table
-
-    suite = load_kpis(kpis)
-    records = records_at(data)
-    folders = [model_folder(one) for one in (model, base) if one is not None]
-    outcomes = []
-    for name, folder in zip(("the model", "the base"), folders, strict=False):
-        with progress(f"Measuring {name}") as report:
-            outcomes.append(
-                measure(load_model(folder), load_tokenizer(folder), suite, records, progress=report)
-            )
-    comparison = compare(
-        outcomes[0],
-        outcomes[1] if base is not None else None,
-        confidence=confidence,
-        seed=seed,
-    )
-    if format is Format.json:
-        print_json(comparison.to_json())
-    else:
-        out.print(kpi_table(comparison.to_json()["kpis"]))
-
-
-def profile(
-    model: ModelOption,
-    base: BaseOption = None,
-    format: FormatOption = Format.text,
-) -> None:
-    """Measure size and speed: parameters, bytes, KV bytes a token, prefill and decode, cost.
-
-    Example: avss profile --model ./cut --base ./my-model
-    """
-    from avss.profiling.profile import profile_model
-    from flows.render import profile_table
-
-    with progress("Profiling") as report:
-        found = profile_model(
-            model_folder(model), None if base is None else model_folder(base), progress=report
-        )
-    if format is Format.json:
-        print_json(found.to_json())
-    else:
-        out.print(profile_table(found.to_json()))

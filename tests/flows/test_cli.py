@@ -25,8 +25,9 @@ def data(tmp_path, made_up_reviews) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
+def _alone(monkeypatch, tmp_path):
     torch.set_num_threads(1)
+    monkeypatch.setenv("AVSS_HOME", str(tmp_path / "home"))
 
 
 def avss(*arguments: str, code: int = 0) -> str:
@@ -66,6 +67,45 @@ def test_prune_evaluate_and_profile_keep_theirs(model, data, tmp_path):
     assert {part["slice"] for part in found["slices"]} == {"shop=north", "shop=south"}
     sizes = json.loads(avss("profile", *common))
     assert sizes["size"]["parameters"] < sizes["base_size"]["parameters"]
+
+
+def test_evaluate_judges_and_keeps_what_it_measured(model, data, tmp_path):
+    """Layer 1 is gone: the average would do at this limit, and a slice of it is not known."""
+    avss("prune", "--model", model, "--drop", "1", "--out", str(tmp_path / "cut"))
+    kpis = tmp_path / "kpis.yaml"
+    kpi = {"name": "text", "kind": "perplexity", "text": "{said}", "slice_by": ["shop"]}
+    kpis.write_text(yaml.safe_dump({"kpis": [kpi | {"min_support": 5}]}))
+    common = ("--base", model, "--kpis", str(kpis), "--data", data)
+    asked = ("evaluate", "--model", str(tmp_path / "cut"), *common, "--format", "json")
+    found = json.loads(avss(*asked, "--min-retention", "0.01"))
+    assert found["gate"]["passed"]
+    assert found["reused"] == [[], []]
+    again = json.loads(avss(*asked))
+    assert again["reused"] == [["text"], ["text"]]
+    assert again["kpis"] == found["kpis"]
+    assert "gate" not in again
+    result = CliRunner().invoke(app, [*asked, "--min-slice-retention", "1"])
+    assert result.exit_code == 3
+    gate = json.loads(result.stdout)["gate"]
+    assert {one["slice"] for one in gate["verdicts"]} == {"shop=north", "shop=south"}
+    table = CliRunner().invoke(app, [*asked[:-2], "--min-retention", "1"])
+    assert table.exit_code == 3
+    assert "✗" in table.stdout
+    assert "compare with a --base" in avss(
+        "evaluate", "--model", model, *common[2:], "--min-retention", "0.9", code=2
+    )
+
+
+def test_profile_turns_speed_into_money(model):
+    asked = ("--prompt-tokens", "4", "--decode-tokens", "2", "--batch-size", "1", "--repeats", "1")
+    price = ("--price-per-hour", "2", "--currency", "EUR", "--prompt-tokens-per-month", "1e9")
+    found = json.loads(avss("profile", "--model", model, *asked, *price, "--format", "json"))
+    cost = found["cost"]
+    assert cost["cost_per_month"] == pytest.approx(2 * cost["hours_per_month"])
+    assert any("2 EUR" in assumption for assumption in cost["assumptions"])
+    assert "EUR" in avss("profile", "--model", model, *asked, *price)
+    assert "tokens a month" in avss("profile", "--model", model, *asked, *price[:2], code=2)
+    assert "Device tpu9" in avss("profile", "--model", model, "--device", "tpu9", code=2)
 
 
 @pytest.mark.parametrize(
