@@ -1,10 +1,12 @@
 """A boto3 client from the standard environment, and S3's errors as ours."""
 
 import errno
+import ipaddress
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 import boto3
 from boto3.exceptions import S3UploadFailedError
@@ -24,6 +26,9 @@ from tasks.errors import ConflictError, MissingError, StorageError
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
+READ_TIMEOUT = 60.0
+"""Seconds without a byte after which a connection is given up and taken up again."""
+
 _MISSING = {"NoSuchBucket", "NoSuchKey", "NoSuchVersion", "404", "NotFound"}
 _DENIED = {
     "AccessDenied",
@@ -35,6 +40,13 @@ _DENIED = {
     "403",
     "401",
 }
+_ELSEWHERE = {
+    "301",
+    "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraintException",
+    "PermanentRedirect",
+}
+"""What S3 says to a request that was made for another region."""
 _CONFLICT = {"PreconditionFailed", "ConditionalRequestConflict", "412"}
 
 
@@ -43,13 +55,17 @@ def new_client(environment: Mapping[str, str] | None = None) -> "S3Client":
 
     With `environment`, its AWS variables are used in place of the process' own.
 
+    TLS unless the endpoint is this machine, or `AVSS_ALLOW_PLAIN_HTTP=1` says otherwise. With
+    `AVSS_KMS_KEY` (a key's id, ARN or alias) whatever is written is encrypted with it (SSE-KMS);
+    without, as the bucket says.
+
     Checksums are sent and checked where S3 requires them, since many S3 servers know no others;
     `AWS_REQUEST_CHECKSUM_CALCULATION` and `AWS_RESPONSE_CHECKSUM_VALIDATION` say otherwise.
     """
     given = environment or {}
     config = Config(
         connect_timeout=5,
-        read_timeout=60,
+        read_timeout=READ_TIMEOUT,
         retries={"mode": "standard", "total_max_attempts": 4},
         request_checksum_calculation=_checksums("AWS_REQUEST_CHECKSUM_CALCULATION"),
         response_checksum_validation=_checksums("AWS_RESPONSE_CHECKSUM_VALIDATION"),
@@ -60,9 +76,39 @@ def new_client(environment: Mapping[str, str] | None = None) -> "S3Client":
             aws_secret_access_key=given.get("AWS_SECRET_ACCESS_KEY"),
             region_name=given.get("AWS_DEFAULT_REGION"),
         )
-        return session.client("s3", endpoint_url=given.get("AWS_ENDPOINT_URL"), config=config)
+        client = session.client("s3", endpoint_url=given.get("AWS_ENDPOINT_URL"), config=config)
     except (BotoCoreError, ValueError) as error:
         raise StorageError(f"The S3 settings cannot be used: {error}") from None
+    _require_tls(client.meta.endpoint_url)
+    if key := os.environ.get("AVSS_KMS_KEY"):
+        _encrypt_with(client, key)
+    return client
+
+
+def _require_tls(endpoint: str) -> None:
+    address = urlsplit(endpoint)
+    if address.scheme == "https" or os.environ.get("AVSS_ALLOW_PLAIN_HTTP") == "1":
+        return
+    host = address.hostname or ""
+    try:
+        here = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        here = False
+    if not here:
+        raise StorageError(
+            f"{endpoint} is not encrypted: data and credentials would cross the network in the "
+            "open. Use https://, or set AVSS_ALLOW_PLAIN_HTTP=1 where the network is your own."
+        )
+
+
+def _encrypt_with(client: "S3Client", key: str) -> None:
+    """Ask for SSE-KMS with every write of this client."""
+
+    def add(params: dict[str, Any], **_: Any) -> None:
+        params |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key}
+
+    for operation in ("PutObject", "CreateMultipartUpload", "CopyObject"):
+        client.meta.events.register(f"provide-client-params.s3.{operation}", add)
 
 
 def _checksums(variable: str) -> Literal["when_supported", "when_required"]:
@@ -125,6 +171,11 @@ def _from_response(error: ClientError, subject: str, endpoint: str) -> Exception
         return StorageError(
             f"{subject}: {endpoint} denied access ({code}). Check the credentials and that they "
             "may do this; `avss doctor` tries each permission."
+        )
+    if code in _ELSEWHERE:
+        return StorageError(
+            f"{subject}: {endpoint} says that the bucket is in another region ({code}). Set "
+            "AWS_REGION to the bucket's, or correct AWS_ENDPOINT_URL."
         )
     if code in _CONFLICT:
         return ConflictError(f"{subject} was written by somebody else first.")
