@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from flows.commands import (
     audit,
+    begin,
     change,
     checkpoint,
     data,
@@ -71,7 +72,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for commands in (science, measure, change, decide, audit, deploy, operate):
+for commands in (begin, science, measure, change, decide, audit, deploy, operate):
     commands.register(app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(checkpoint.app, name="checkpoint")

@@ -60,16 +60,19 @@ def diagnose(*, work: str, ledger: str, data: str | None = None) -> tuple[Check,
         ledger: name of the ledger's bucket; a small object is locked in it for two minutes.
         data: name of the business-data bucket, which is only read.
     """
-    return tuple(_tried(trial) for trial in _trials(work, ledger, data))
+    return tuple(tried(it.name, it.attempt, it.advice) for it in _trials(work, ledger, data))
 
 
-def _tried(trial: _Trial) -> Check:
+def tried(name: str, attempt: Callable[[], str], advice: str = "") -> Check:
+    """What an attempt saw, or why it is not well; an error that is no user's goes through."""
     try:
-        return Check(trial.name, True, trial.attempt())
+        return Check(name, True, attempt())
     except _UnwellError as problem:
-        return Check(trial.name, False, str(problem), trial.advice)
-    except TaskError as problem:
-        return Check(trial.name, False, str(problem))
+        return Check(name, False, str(problem), advice)
+    except Exception as problem:
+        if not isinstance(problem, TaskError) and getattr(problem, "exit_code", 1) != 2:
+            raise
+        return Check(name, False, str(problem))
 
 
 def _trials(work: str, ledger: str, data: str | None) -> Iterator[_Trial]:
