@@ -151,7 +151,7 @@ def profile(
 
     With a base, both run in turn in one process, and ratios come with their limits.
 
-    Example: avss profile --model ./cut --base ./big --price-per-hour 1.2 --prompt-tokens-per-month 2e9
+    Example: avss profile --model ./cut --price-per-hour 1.2 --prompt-tokens-per-month 2e9
     """
     from avss.profiling.costs import CostModel
     from avss.profiling.profile import profile_model
