@@ -9,6 +9,7 @@ from avss.kpi_file.suite import load_kpis
 from policies.policy import Policy, load_policy
 from policies.roster import load_roster
 from tasks import clock
+from tasks.data.sampling import stratified
 from tasks.data.snapshot import Snapshot, load_manifest, read_split, restore_snapshot
 from tasks.data.snapshot_manifest import SnapshotManifest
 from tasks.data.source import Split
@@ -89,8 +90,8 @@ class Job(LineView):
         return drift_limits(self.policy)
 
     def texts(self, manifest: str) -> list[str]:
-        """The calibration text."""
-        return [row["text"] for row in self.records(manifest, "calibration")]
+        """The calibration text, in an order whose every beginning is a stratified sample."""
+        return [row["text"] for row in stratified(self.records(manifest, "calibration"))]
 
 
 def drift_limits(policy: Policy) -> DriftLimits:

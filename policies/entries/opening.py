@@ -63,6 +63,8 @@ class SnapshotPinned(Body):
     manifest: Digest
     records: Count
     splits: Splits
+    changed_during_pull: Count = 0
+    """Objects that got a newer version meanwhile; the pinned ones were read."""
 
 
 class DataValidated(Body):

@@ -23,7 +23,18 @@ _PULLS_AT_ONCE = 8
 _DATE = re.compile(r"(?<!\d)(\d{4})[-/](?:month=)?(\d{2})(?:[-/](?:day=)?(\d{2}))?(?!\d)")
 
 
-def chosen(items: list[SourceObject], source: DataSource, today: date) -> list[SourceObject]:
+Seen = frozenset[tuple[str, str]]
+"""Objects that earlier changes read: key, and version id or (without versions) size."""
+
+
+def mark(key: str, version_id: str | None, size: int) -> tuple[str, str]:
+    """What an object is known by in `Seen`."""
+    return key, version_id or str(size)
+
+
+def chosen(
+    items: list[SourceObject], source: DataSource, today: date, seen: Seen = frozenset()
+) -> list[SourceObject]:
     """The objects that the source's format, glob and dates let through.
 
     Raises:
@@ -40,7 +51,9 @@ def chosen(items: list[SourceObject], source: DataSource, today: date) -> list[S
     if source.match:
         pattern = re.compile(_glob(source.match))
         wanted = [it for it in wanted if pattern.fullmatch(it.key)]
-    first = source.since or date.min
+    if source.since == "last_approved":
+        wanted = [it for it in wanted if mark(it.key, it.version_id, it.size) not in seen]
+    first = source.since if isinstance(source.since, date) else date.min
     if source.last_days:
         first = max(first, today - timedelta(days=source.last_days - 1))
     wanted = [it for it in wanted if _day(it) >= first]

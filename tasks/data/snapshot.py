@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from tasks import clock
 from tasks.data.origins import Origin, SourceObject, origin_of
-from tasks.data.pull import Progress, chosen, pull
+from tasks.data.pull import Progress, Seen, chosen, pull
 from tasks.data.snapshot_manifest import PinnedObject, SnapshotManifest
 from tasks.data.snapshot_records import Written, write_records
 from tasks.data.source import DataSource, Split
@@ -54,6 +54,7 @@ def pin_snapshot(
     cache: Path,
     progress: Progress | None = None,
     today: date | None = None,
+    seen: Seen = frozenset(),
 ) -> Snapshot:
     """List, pin, pull, clean and split the data of a source.
 
@@ -65,6 +66,7 @@ def pin_snapshot(
         cache: a local folder; the only place where business text is written.
         progress: see `Progress`.
         today: the day (UTC) that `last_days` counts from.
+        seen: objects that `since: last_approved` leaves out.
 
     Raises:
         DataError: no data, a broken file, a missing field, a conflict between records, an object
@@ -72,7 +74,7 @@ def pin_snapshot(
         StorageError: S3 cannot be reached or denies, or the disk is full.
     """
     origin = origin_of(source)
-    items = chosen(origin.list(), source, today or clock.now().date())
+    items = chosen(origin.list(), source, today or clock.now().date(), seen)
     snapshot = _build(source, origin, items, cache, progress)
     pinned = {it.key: it for it in items}
     changed = [it.key for it in origin.list() if it != pinned.get(it.key, it)]

@@ -26,6 +26,8 @@ class SnapshotFacts:
     """Whether the bucket keeps versions, so that the snapshot can be pulled again."""
     main_language_share: float | None = None
     """Share of the records in the most common language."""
+    changed_during_pull: int = 0
+    """Objects that got a newer version while the pinned ones were pulled."""
 
 
 def snapshot_facts(
@@ -34,6 +36,7 @@ def snapshot_facts(
     ages: Sequence[float],
     previous: SnapshotManifest | None,
     languages: Sequence[str] = (),
+    changed_during_pull: int = 0,
 ) -> SnapshotFacts:
     """Gather the facts.
 
@@ -43,6 +46,7 @@ def snapshot_facts(
         ages: of its records in days, or none.
         previous: the last approved snapshot's.
         languages: of its records.
+        changed_during_pull: how many objects did.
     """
     read = max(manifest.read, 1)
     counts = Counter(labels or ()).values()
@@ -59,6 +63,7 @@ def snapshot_facts(
         newest_age_days=min(ages, default=None),
         versioned=manifest.versioned if manifest.source.uri.startswith("s3://") else None,
         main_language_share=_largest_share(languages),
+        changed_during_pull=changed_during_pull,
     )
 
 

@@ -67,8 +67,11 @@ class DataSource(BaseModel):
         min_length=1,
         description="Keep only objects whose key below the uri matches this glob; ** crosses /.",
     )
-    since: date | None = Field(
-        None, description="Keep only objects of this day (UTC) or later; see `last_days`."
+    since: date | Literal["last_approved"] | None = Field(
+        None,
+        description="Keep only objects of this day (UTC) or later (see `last_days`); or, with "
+        "`last_approved`, what no approved change of the line has read yet: new keys and new "
+        "versions.",
     )
     last_days: int | None = Field(
         None,

@@ -97,6 +97,7 @@ def validate(
     now: datetime,
     min_records: int = 1,
     previous: SnapshotManifest | None = None,
+    changed_during_pull: int = 0,
 ) -> ValidationReport:
     """Check every expectation of a suite.
 
@@ -106,6 +107,7 @@ def validate(
         now: the time (with a zone) that ages are counted to.
         min_records: the policy's minimum; the suite's parameter `min_records`.
         previous: the last approved snapshot, for what compares with it.
+        changed_during_pull: objects that got a newer version while they were pulled.
 
     Raises:
         DataError: the suite names an expectation that does not exist, or gives it wrong arguments.
@@ -115,7 +117,9 @@ def validate(
     labels = list(frame["label"].dropna()) if "label" in frame else None
     ages = list(frame["age_days"].dropna()) if "age_days" in frame else []
     languages = list(frame["text_language"])
-    facts = snapshot_facts(snapshot.manifest, labels, ages, previous, languages)
+    facts = snapshot_facts(
+        snapshot.manifest, labels, ages, previous, languages, changed_during_pull
+    )
     parameters = {"min_records": min_records}
     records = _run(frame, contract.records, f"{contract.name}.records", parameters)
     whole = _run(_facts_frame(facts), contract.snapshot, f"{contract.name}.snapshot", parameters)

@@ -16,6 +16,7 @@ from policies.lifecycle import (
     refusals,
 )
 from tasks import clock
+from tasks.data.pull import Seen, mark
 from tasks.data.snapshot import pin_snapshot, read_split
 from tasks.data.validation import validate
 from tasks.drift.data import States, data_drift
@@ -28,12 +29,23 @@ from tasks.stages.now import change_of, last_manifest, pinned
 
 def pin(job: Job, state: State, action: PinSnapshot) -> SnapshotPinned:
     """List, pin, pull and split the data; only the manifest is stored, no text."""
-    snapshot = pin_snapshot(job.run.data, cache=cache("snapshots"))
+    snapshot = pin_snapshot(job.run.data, cache=cache("snapshots"), seen=_seen(job, state))
     digests = {name: split.sha256 for name, split in snapshot.manifest.splits.items()}
     return SnapshotPinned(
         manifest=job.keep_snapshot(snapshot),
         records=snapshot.manifest.records,
         splits=Splits.model_validate(digests),
+        changed_during_pull=len(snapshot.changed_during_pull),
+    )
+
+
+def _seen(job: Job, state: State) -> Seen:
+    """What approved changes of the line read; looked up only where the run file asks for it."""
+    if job.run.data.since != "last_approved":
+        return frozenset()
+    read = (job.manifest(pinned(it.change).manifest) for it in state.closed if it.change.promoted)
+    return frozenset(
+        mark(it.key, it.version_id, it.size) for manifest in read for it in manifest.objects
     )
 
 
@@ -46,6 +58,7 @@ def check_contract(job: Job, state: State, action: ValidateData) -> DataValidate
         now=clock.now(),
         min_records=job.policy.data.min_records,
         previous=job.manifest(previous) if previous else None,
+        changed_during_pull=pinned(change_of(state)).changed_during_pull,
     )
     return DataValidated(
         passed=report.passed,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tasks.data.pull import read_source
-from tasks.data.snapshot import pin_snapshot, read_split, restore_snapshot
+from tasks.data.pull import mark, read_source
+from tasks.data.snapshot import load_manifest, pin_snapshot, read_split, restore_snapshot
 from tasks.data.source import DataSource, Fields
 from tasks.data.splits import SPLITS
 from tasks.errors import DataError, StorageError
@@ -102,3 +102,20 @@ def test_an_unversioned_object_that_changes_ends_the_pull(s3: Any, tmp_path: Pat
         pin_snapshot(source(store), cache=tmp_path, progress=meddle)
     with pytest.raises(DataError, match="no longer what was pinned"):
         restore_snapshot(snapshot.manifest, tmp_path / "elsewhere")
+
+
+def test_only_what_no_approved_change_has_read(s3: Any, tmp_path: Path) -> None:
+    store = s3.data()
+    fill(store, 3)
+    fresh = source(store, since="last_approved")
+    first = pin_snapshot(fresh, cache=tmp_path)
+    assert first.manifest.records == 30
+    seen = frozenset(mark(it.key, it.version_id, it.size) for it in first.manifest.objects)
+    with pytest.raises(DataError, match=r"no object is left after data\.match, data\.since"):
+        pin_snapshot(fresh, cache=tmp_path, seen=seen)
+    store.put("part/001.jsonl", rows(100, 105))
+    store.put("part/later.jsonl", rows(200, 207))
+    second = pin_snapshot(fresh, cache=tmp_path, seen=seen)
+    assert [it.key for it in second.manifest.objects] == ["part/001.jsonl", "part/later.jsonl"]
+    assert pin_snapshot(source(store), cache=tmp_path, seen=seen).manifest.records > 30
+    assert load_manifest(second.manifest.to_bytes()) == second.manifest
