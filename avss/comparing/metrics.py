@@ -157,6 +157,7 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
-def custom_metric(column: str, *, higher_is_better: bool) -> Metric:
-    """The mean of numbers that a user's function gave."""
-    return Metric(higher_is_better, partial(mean, column=column), bounded=False)
+def own_metric(column: str, *, higher_is_better: bool, judged: bool) -> Metric:
+    """The mean of numbers that a user's function or task gave; `judged`: all of them 0 or 1."""
+    right = column if judged and higher_is_better else None
+    return Metric(higher_is_better, partial(mean, column=column), bounded=judged, right=right)

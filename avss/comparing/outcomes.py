@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from avss.comparing.metrics import METRICS, Columns, Metric, custom_metric
+from avss.comparing.metrics import METRICS, Columns, Metric, own_metric
 from avss.errors import InputError
 
 FORMAT = "avss-outcomes/1"
@@ -47,9 +47,10 @@ class KpiOutcomes:
     higher_is_better: bool | None = None
 
     def metric(self, name: str) -> Metric:
-        """The metric of this name; a custom one takes its direction from the KPI file."""
-        if self.kind == "custom":
-            return custom_metric(name, higher_is_better=bool(self.higher_is_better))
+        """The metric of this name; one that is not ours has its direction in the outcomes."""
+        if self.kind in ("custom", "lm_eval"):
+            judged = bool(np.isin(self.columns[name], (0.0, 1.0)).all())
+            return own_metric(name, higher_is_better=bool(self.higher_is_better), judged=judged)
         return METRICS[name]
 
     def to_json(self) -> dict[str, Any]:

@@ -154,3 +154,32 @@ class CustomKpi(BaseKpi):
     def metrics(self) -> tuple[str, ...]:
         """The one metric of this KPI."""
         return (self.metric,)
+
+
+class LmEvalKpi(BaseKpi):
+    """A task of lm-evaluation-harness (extra `lm-eval`), with its own documents, not the data."""
+
+    kind: Literal["lm_eval"]
+    task: str = Field(min_length=1, description="Name of a task, or of a group of tasks.")
+    include_path: str | None = Field(
+        None, description="Folder of your own task files; the task is then looked for there alone."
+    )
+    metric: str = Field(
+        "acc", pattern=r"^[a-z0-9][a-z0-9_]*$", description="A metric of the task, one number each."
+    )
+    filter: str = Field("none", description="The task's filter whose answers are judged.")
+    higher_is_better: bool | None = Field(
+        None, description="Whether a larger mean is better; null: as the task says."
+    )
+    num_fewshot: int | None = Field(
+        None, ge=0, description="Examples before each question; null: as the task says."
+    )
+    limit: int | None = Field(None, ge=1, description="Use only this many documents a task.")
+    chat: bool = Field(
+        False, description="Wrap prompts as a user's turn where the tokenizer has a chat template."
+    )
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The one metric of this KPI."""
+        return (self.metric,)

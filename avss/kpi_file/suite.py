@@ -16,6 +16,7 @@ from avss.kpi_file.kinds import (
     ClassificationKpi,
     CustomKpi,
     GenerationKpi,
+    LmEvalKpi,
     MultipleChoiceKpi,
     PerplexityKpi,
 )
@@ -27,7 +28,8 @@ Kpi = Annotated[
     | MultipleChoiceKpi
     | GenerationKpi
     | AgreementKpi
-    | CustomKpi,
+    | CustomKpi
+    | LmEvalKpi,
     Field(discriminator="kind"),
 ]
 
@@ -53,7 +55,7 @@ class KpiSuite(BaseModel):
     def _rare_cases_can_break(self) -> "KpiSuite":
         for kpi in self.kpis:
             judged = kpi.kind in ("classification", "multiple_choice")
-            if kpi.kind != "custom":
+            if kpi.kind not in ("custom", "lm_eval"):
                 judged = judged or any(METRICS[name].right for name in kpi.metrics)
             if kpi.rare_cases is not None and not judged:
                 raise ValueError(f"{kpi.name}.rare_cases needs a metric that is right or wrong")

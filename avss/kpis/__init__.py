@@ -11,6 +11,7 @@ from avss.kpis.classification import measure_classification
 from avss.kpis.custom import measure_custom
 from avss.kpis.generation import measure_generation
 from avss.kpis.likelihood import Progress
+from avss.kpis.lm_eval import measure_lm_eval
 from avss.kpis.multiple_choice import measure_multiple_choice
 from avss.kpis.perplexity import measure_perplexity
 from avss.kpis.subject import Subject
@@ -22,6 +23,7 @@ _MEASURES: Mapping[str, Callable[..., Any]] = {
     "generation": measure_generation,
     "agreement": measure_agreement,
     "custom": measure_custom,
+    "lm_eval": measure_lm_eval,
 }
 
 
