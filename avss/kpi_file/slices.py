@@ -26,9 +26,8 @@ def slice_labels(
     and field, for a missing field, a value that the rule cannot read, and free text as a slice.
     """
     groups = []
-    for spec in slice_by:
-        rule = SliceRule(field=spec) if isinstance(spec, str) else spec
-        name = rule.field if rule.by == "value" else f"{rule.by}({rule.field})"
+    for rule in map(_rule, slice_by):
+        name = _name(rule)
         labels = []
         for record, number in zip(records, numbers, strict=True):
             try:
@@ -40,6 +39,31 @@ def slice_labels(
             labels.append(None if label is None else f"{name}={label}")
         groups.append(tuple(labels))
     return tuple(groups)
+
+
+def empty_slices(
+    slice_by: Sequence[str | SliceRule], slices: Sequence[Sequence[str | None]]
+) -> list[str]:
+    """A note for each rule that finds no value, and each of its ranges that no example is in."""
+    notes = []
+    for rule, labels in zip(map(_rule, slice_by), slices, strict=True):
+        seen = set(labels) - {None}
+        if not seen:
+            notes.append(f"slice_by {_name(rule)}: no example has a value in field '{rule.field}'")
+            continue
+        edges = rule.edges
+        values = (edges[0] - 1, *edges) if edges else ()
+        ranges = [f"{_name(rule)}={_range(value, edges)}" for value in values]
+        notes += [f"slice {name}: no example is in it" for name in ranges if name not in seen]
+    return notes
+
+
+def _rule(spec: str | SliceRule) -> SliceRule:
+    return SliceRule(field=spec) if isinstance(spec, str) else spec
+
+
+def _name(rule: SliceRule) -> str:
+    return rule.field if rule.by == "value" else f"{rule.by}({rule.field})"
 
 
 def _label(rule: SliceRule, record: Mapping[str, Any]) -> str | None:

@@ -97,14 +97,15 @@ def _by_head(
 ) -> tuple[Floats, int, list[Any]]:
     model = subject.model
     places = {str(name): int(place) for name, place in model.config.label2id.items()}
-    unknown = [head for head in kpi.labels.values() if head not in places]
+    heads = [head.strip() for head in kpi.labels.values()]  # the space is for causal models
+    unknown = [head for head in heads if head not in places]
     if unknown:
         raise InputError(
             f"KPI {kpi.name}, labels: the model's head has no label '{unknown[0]}'; "
             f"it has {', '.join(places)}."
         )
     prompts, cut = Prompter(kpi, subject).prompts(selection, room=0)
-    columns = [places[head] for head in kpi.labels.values()]
+    columns = [places[head] for head in heads]
     scores, done = np.empty((len(prompts), len(columns))), 0
     for batch in token_batches(
         prompts, batch_tokens=subject.forward_tokens, pad_id=subject.pad_token

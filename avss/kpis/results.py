@@ -8,7 +8,7 @@ import numpy as np
 from avss.comparing.metrics import Floats
 from avss.comparing.outcomes import KpiOutcomes, RareSet
 from avss.errors import InputError
-from avss.kpi_file.slices import slice_labels
+from avss.kpi_file.slices import empty_slices, slice_labels
 from avss.kpi_file.values import label_text
 from avss.kpis.prompts import Selection
 
@@ -25,6 +25,8 @@ def build(
     """The outcomes of one KPI; every column has a number, or a row of numbers, an example."""
     kpi = selection.kpi
     numbers = tuple(example.number for example in selection.examples)
+    records = [example.record for example in selection.examples]
+    slices = slice_labels(kpi.name, kpi.slice_by, records, numbers)
     return KpiOutcomes(
         name=kpi.name,
         kind=kpi.kind,
@@ -32,16 +34,11 @@ def build(
         records=numbers,
         columns={name: _rounded(column) for name, column in columns.items()},
         inputs=inputs,
-        slices=slice_labels(
-            kpi.name,
-            kpi.slice_by,
-            [example.record for example in selection.examples],
-            numbers,
-        ),
+        slices=slices,
         min_support=kpi.min_support,
         left_out=selection.left_out,
         truncated=truncated,
-        notes=tuple(notes),
+        notes=(*notes, *empty_slices(kpi.slice_by, slices)),
         rare=_rare(selection),
         higher_is_better=higher_is_better,
     )

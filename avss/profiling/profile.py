@@ -12,7 +12,7 @@ from scipy import stats
 from avss.errors import InputError
 from avss.loading import Source, device_of, load_model
 from avss.profiling.costs import Cost, CostModel
-from avss.profiling.stopwatch import Reading, read_speed
+from avss.profiling.stopwatch import Reading, cache_of, read_speed
 
 CACHE_TOKENS = 16
 
@@ -37,7 +37,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class Size:
-    """`parameters` counts shared weights once; `resident_bytes`: weights and buffers in memory."""
+    """`parameters` counts shared weights once; `resident_bytes`: weights and buffers in memory.
+
+    `kv_bytes_per_token` is what each token adds to the cache of keys and values, in layers of a
+    sliding window up to that window; 0 where a model keeps a state of fixed size instead.
+    """
 
     parameters: int
     resident_bytes: int
@@ -161,13 +165,19 @@ def _size(model: Any, source: Source) -> Size:
     weights = list(model.parameters())
     held = [*weights, *model.buffers()]
     ids = torch.zeros((1, CACHE_TOKENS), dtype=torch.int64, device=model.device)
-    cache = model(input_ids=ids, use_cache=True).past_key_values
-    states = [state for layer in cache.layers for state in (layer.keys, layer.values)]
+    caches = cache_of(model(input_ids=ids, use_cache=True)).values()
+    states = [
+        state
+        for cache in caches
+        for layer in cache.layers
+        for state in (getattr(layer, "keys", None), getattr(layer, "values", None))
+        if state is not None
+    ]
     return Size(
         parameters=sum(weight.numel() for weight in weights),
         resident_bytes=sum(tensor.nbytes for tensor in held),
         bytes_on_disk=_bytes_on_disk(Path(source)),
-        kv_bytes_per_token=sum(state.nbytes for state in states) // CACHE_TOKENS,
+        kv_bytes_per_token=sum(state.nbytes // state.shape[-2] for state in states),
     )
 
 

@@ -50,6 +50,12 @@ def read_speed(model: Any, prompt_tokens: int, decode_tokens: int, batch_size: i
     return Reading(values, meter.reason)
 
 
+def cache_of(out: Any) -> dict[str, Any]:
+    """A model's cache by the name under which it takes it; state space models have their own."""
+    names = (name for name in ("past_key_values", "cache_params") if name in out)
+    return {name: out[name] for name in names}
+
+
 def _run(model: Any, batch: int, prompt_tokens: int, decode_tokens: int) -> tuple[float, float]:
     """Seconds of the prompt with its first token, and of the tokens after it."""
     vocabulary = model.config.get_text_config().vocab_size
@@ -58,11 +64,11 @@ def _run(model: Any, batch: int, prompt_tokens: int, decode_tokens: int) -> tupl
 
     def prefill() -> None:
         out = model(input_ids=ids, use_cache=True, logits_to_keep=1)
-        state.update(cache=out.past_key_values, token=out.logits[:, -1:].argmax(dim=-1))
+        state.update(cache=cache_of(out), token=out.logits[:, -1:].argmax(dim=-1))
 
     def decode() -> None:
         for _ in range(decode_tokens):
-            out = model(input_ids=state["token"], past_key_values=state["cache"], use_cache=True)
+            out = model(input_ids=state["token"], use_cache=True, **state["cache"])
             state["token"] = out.logits[:, -1:].argmax(dim=-1)
 
     return _seconds(prefill, model.device), _seconds(decode, model.device)

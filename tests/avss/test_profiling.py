@@ -6,7 +6,16 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import BertConfig, BertForMaskedLM, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+)
 
 from avss.errors import InputError
 from avss.profiling.costs import CostModel
@@ -81,6 +90,30 @@ def test_what_cannot_be_profiled(tmp_path: Path, folders: tuple[Path, Path]) -> 
     BertForMaskedLM(config).save_pretrained(tmp_path / "bert")
     with pytest.raises(InputError, match="does not decode"):
         profile_model(tmp_path / "bert")
+
+
+def test_a_model_with_a_state_in_place_of_keys_and_values(tmp_path: Path) -> None:
+    config = MambaConfig(vocab_size=20, hidden_size=16, state_size=4, num_hidden_layers=1)
+    MambaForCausalLM(config).save_pretrained(tmp_path / "mamba")
+    found = profile_model(tmp_path / "mamba", prompt_tokens=4, decode_tokens=2, repeats=1)
+    assert found.size.kv_bytes_per_token == 0
+    assert all(speed.value > 0 for speed in found.speeds)
+
+
+def test_a_sliding_window_fills_at_the_same_rate(tmp_path: Path) -> None:
+    """16 tokens are run, of which a layer of this model keeps the last few."""
+    config = MistralConfig(
+        vocab_size=20,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        sliding_window=4,
+    )
+    MistralForCausalLM(config).save_pretrained(tmp_path / "mistral")
+    found = profile_model(tmp_path / "mistral", prompt_tokens=4, decode_tokens=2, repeats=1)
+    assert found.size.kv_bytes_per_token == 2 * 2 * 8 * 4
 
 
 def test_cost_by_hand() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from avss.errors import InputError
 from avss.kpi_file.parts import SliceRule
-from avss.kpi_file.slices import slice_labels
+from avss.kpi_file.slices import empty_slices, slice_labels
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,15 @@ def test_what_a_rule_cannot_read_names_its_place_alone(rule: dict[str, Any], val
     with pytest.raises(InputError, match="KPI k, record 7, field f: slice_by expected") as caught:
         slice_labels("k", [SliceRule(field="f", **rule)], [{"f": value}], [7])
     assert "private" not in str(caught.value)
+
+
+def test_an_empty_slice_is_told() -> None:
+    rules = ["part", SliceRule(field="text", by="characters", edges=(3, 6, 9))]
+    records = [{"part": None, "text": "ab"}, {"part": float("nan"), "text": "abcdefg"}]
+    notes = empty_slices(rules, slice_labels("k", rules, records, [1, 2]))
+    assert notes == [
+        "slice_by part: no example has a value in field 'part'",
+        "slice characters(text)=3-6: no example is in it",
+        "slice characters(text)=>=9: no example is in it",
+    ]
+    assert empty_slices(["part"], slice_labels("k", ["part"], [{"part": "a"}], [1])) == []
