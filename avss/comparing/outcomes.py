@@ -30,6 +30,7 @@ class KpiOutcomes:
     `records` are record numbers counted from 1. `slices` holds one grouping for each `slice_by`:
     a label an example, None where the record has none. `left_out` counts records by reason.
     `inputs` is a SHA-256 of everything that was asked, so that only like is compared with like.
+    `pairing` names a user's function that judges the columns of candidate and base together.
     """
 
     name: str
@@ -45,11 +46,15 @@ class KpiOutcomes:
     notes: tuple[str, ...] = ()
     rare: RareSet | None = None
     higher_is_better: bool | None = None
+    pairing: str | None = None
 
-    def metric(self, name: str) -> Metric:
-        """The metric of this name; one that is not ours has its direction in the outcomes."""
+    def metric(self, name: str, columns: Columns | None = None) -> Metric:
+        """The metric of this name; one that is not ours has its direction in the outcomes.
+
+        `columns` are what it is read from, where that is a pair's columns.
+        """
         if self.kind in ("custom", "lm_eval"):
-            judged = bool(np.isin(self.columns[name], (0.0, 1.0)).all())
+            judged = bool(np.isin((columns or self.columns)[name], (0.0, 1.0)).all())
             return own_metric(name, higher_is_better=bool(self.higher_is_better), judged=judged)
         return METRICS[name]
 
@@ -69,6 +74,7 @@ class KpiOutcomes:
             "notes": list(self.notes),
             "rare": self.rare and {"records": list(self.rare.records), "budget": self.rare.budget},
             "higher_is_better": self.higher_is_better,
+            **({"pairing": self.pairing} if self.pairing else {}),
         }
 
     @classmethod
@@ -89,6 +95,7 @@ class KpiOutcomes:
             notes=tuple(data["notes"]),
             rare=rare and RareSet(tuple(rare["records"]), rare["budget"]),
             higher_is_better=data["higher_is_better"],
+            pairing=data.get("pairing"),
         )
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from avss.comparing.metrics import Columns, Floats
 from avss.comparing.outcomes import KpiOutcomes, Outcomes
 from avss.errors import InputError
+from avss.user_code import user_function, user_numbers
 
 
 def check_same_questions(candidate: Outcomes, base: Outcomes) -> None:
@@ -22,12 +23,25 @@ def check_same_questions(candidate: Outcomes, base: Outcomes) -> None:
 def paired_columns(candidate: KpiOutcomes, base: KpiOutcomes) -> tuple[Columns, Columns]:
     """The columns that metrics read, of candidate and base.
 
-    A base agrees with itself entirely, so its agreement is 1 and its divergence 0.
+    A base agrees with itself entirely, so its agreement is 1 and its divergence 0. A user's own
+    pairing is asked the same way.
     """
+    if candidate.pairing is not None:
+        return _user_pairs(candidate, base), _user_pairs(base, base)
     if candidate.kind != "agreement":
         return candidate.columns, base.columns
     found = agreement_columns(candidate.columns, base.columns)
     return found, agreement_columns(base.columns, base.columns)
+
+
+def _user_pairs(one: KpiOutcomes, base: KpiOutcomes) -> Columns:
+    name, (metric,) = str(base.pairing), base.metrics
+    where = f"KPI {base.name}, compare {name}"
+    arguments = (one.columns[metric], base.columns[metric])
+    if arguments[0].shape != arguments[1].shape:
+        raise InputError(f"{where}: candidate and base gave rows of different lengths.")
+    judge = user_function(name, where)
+    return {metric: user_numbers(judge, arguments, len(base.records), where)}
 
 
 def agreement_columns(candidate: Columns, base: Columns) -> dict[str, Floats]:

@@ -15,6 +15,7 @@ from avss.comparing.pairs import check_same_questions, paired_columns
 from avss.errors import InputError
 
 Rows = NDArray[np.int64]
+_NEEDS = {"agreement": "agreement needs a base", "custom": "a comparison needs a base"}
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class _Pair:
 
     def metric(self, name: str, threshold: float | None) -> MetricComparison:
         """One metric overall, on the slices, and its worst slice."""
-        metric = self.kpi.metric(name)
+        metric = self.kpi.metric(name, self.candidate)
         everything = np.arange(len(self.kpi.records))
         whole = self._told(metric, everything)
         slices = tuple(
@@ -119,8 +120,8 @@ class _Pair:
         """`share` splits what may go wrong between slices (Bonferroni)."""
         mine = _take(self.candidate, rows)
         if self.base is None:
-            if self.kpi.kind == "agreement":
-                return Retention(None, None, None, None, "agreement needs a base")
+            if self.kpi.kind == "agreement" or self.kpi.pairing is not None:
+                return Retention(None, None, None, None, _NEEDS[self.kpi.kind])
             value = metric.value(mine)
             known = bool(np.isfinite(value))
             return Retention(

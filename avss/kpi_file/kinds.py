@@ -140,12 +140,22 @@ class AgreementKpi(PromptedKpi):
 
 
 class CustomKpi(BaseKpi):
-    """A function of yours: `f(model, tokenizer, records) -> one number a record`."""
+    """A function of yours: `f(model, tokenizer, records) -> one number a record`.
+
+    With `compare`, what it gives for each record may be a row of numbers (an embedding of the
+    model's answer, say), and a second function judges the pair: `g(candidate, base) -> one number a
+    record`, both being arrays of one row a record. A base is compared with itself.
+    """
 
     kind: Literal["custom"]
     function: str = Field(
         pattern=r"^[\w.]+:\w+$",
         description="module:function, importable where the job runs. It runs as your own code.",
+    )
+    compare: str | None = Field(
+        None,
+        pattern=r"^[\w.]+:\w+$",
+        description="module:function that judges candidate and base together.",
     )
     metric: str = Field("value", pattern=r"^[a-z0-9][a-z0-9_]*$", description="The metric's name.")
     higher_is_better: bool = Field(description="Whether a larger mean is better.")

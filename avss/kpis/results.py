@@ -21,6 +21,7 @@ def build(
     truncated: int = 0,
     notes: Sequence[str] = (),
     higher_is_better: bool | None = None,
+    pairing: str | None = None,
 ) -> KpiOutcomes:
     """The outcomes of one KPI; every column has a number, or a row of numbers, an example."""
     kpi = selection.kpi
@@ -41,6 +42,7 @@ def build(
         notes=(*notes, *empty_slices(kpi.slice_by, slices)),
         rare=_rare(selection),
         higher_is_better=higher_is_better,
+        pairing=pairing,
     )
 
 
