@@ -19,6 +19,7 @@ from flows.commands import (
     data,
     decide,
     deploy,
+    gc,
     job_key,
     measure,
     operate,
@@ -72,7 +73,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for commands in (begin, science, measure, change, decide, audit, deploy, operate):
+for commands in (begin, science, measure, change, decide, audit, deploy, operate, gc):
     commands.register(app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(checkpoint.app, name="checkpoint")

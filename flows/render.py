@@ -231,6 +231,30 @@ def versions_table(versions: Sequence[Any]) -> Table:
     return made
 
 
+def cleaning_table(plan: Any) -> Table:
+    """What may be deleted, and why (`tasks.cleaning.CleaningPlan`)."""
+    made = table("what", "where", "MB", "change", "why", right=("MB",))
+    for one in plan.leftovers:
+        size = f"{one.bytes / 1e6:,.1f}"
+        made.add_row(one.kind, escape(one.address), size, one.change, escape(one.why))
+    return made
+
+
+def audit_table(report: Any) -> RenderableType:
+    """What an audit found (`tasks.models.audit.AuditReport`)."""
+    compared = (
+        f"{report.versions} versions and {report.files} files compared with {report.entries} "
+        f"entries of {report.line}  "
+    )
+    headline = Text(compared) + verdict(report.clean, "as recorded", "NOT AS RECORDED")
+    if report.clean:
+        return headline
+    made = table("", "what", "how it differs")
+    for one in report.findings:
+        made.add_row(one.kind, escape(one.subject), Text(one.message, style="red"))
+    return Group(headline, made)
+
+
 def version_facts(version: Any) -> Table:
     """One version, a fact a line."""
     made = table("", "")

@@ -24,6 +24,8 @@ COURSE_FIELDS = (
     "promotion.alias",
     "monitoring.sample",
     "monitoring.on_breach",
+    "storage.candidate_days",
+    "storage.snapshot_days",
     "ledger.retention_days",
 )
 """Fields that steer the course of a change and are read by no rule."""
@@ -38,6 +40,9 @@ def explain(policy: Policy) -> list[str]:
         "What could not be measured counts as failed.",
         *_people(policy),
         *explain_watch(policy),
+        f"Models that became no version are deleted {policy.storage.candidate_days} days after "
+        f"their change ended, records in a machine's cache {policy.storage.snapshot_days} days "
+        "after it; evidence and record stay.",
         f"Entries of the record cannot be changed or deleted for {policy.ledger.retention_days} "
         "days.",
     ]

@@ -24,6 +24,7 @@ from policies.policy_sections import (
     Promotion,
     Retain,
     Selection,
+    Storage,
 )
 from policies.schema import Frozen, MoveKind, Name, Step, faults_of
 from policies.yaml_file import parse_yaml
@@ -51,6 +52,7 @@ class Policy(Frozen):
     approvals: Approvals = Approvals()
     promotion: Promotion = Promotion()
     monitoring: Monitoring = Monitoring()
+    storage: Storage = Storage()
     ledger: Retain = Retain()
 
     @field_validator("kpis", mode="before")

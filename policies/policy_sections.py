@@ -261,6 +261,15 @@ class Monitoring(Frozen):
     """What an incident leads to: it is told, a rollback is asked for, or it is made at once."""
 
 
+class Storage(Frozen):
+    """How long what a finished change leaves behind is kept. Evidence and record always stay."""
+
+    candidate_days: Ordinal = 30
+    """Days after a change's end that models which are no version are kept in the work bucket."""
+    snapshot_days: Ordinal = 90
+    """Days after a change's end that its records stay in a machine's cache."""
+
+
 class Retain(Frozen):
     """How long records are kept."""
 

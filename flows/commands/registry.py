@@ -1,13 +1,33 @@
 """Versions of a line, and the alias that says which one is in use."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.commands.common import Format, FormatOption, out, print_json
+from flows.commands.common import (
+    Format,
+    FormatOption,
+    LedgerOption,
+    WorkOption,
+    out,
+    print_json,
+)
 
 app = typer.Typer(help="Versions and aliases of model lines.", no_args_is_help=True)
 LineArgument = Annotated[str, typer.Argument(help="The model line.")]
+ReasonOption = Annotated[str, typer.Option(help="Why; it becomes part of the record.")]
+RequesterOption = Annotated[
+    str | None,
+    typer.Option(help="Who asks, and so cannot approve; default: who asked for the last change."),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="A run file whose policy and roster decide; default: those of the last change.",
+        metavar="run.yaml",
+    ),
+]
 
 
 @app.command("list")
@@ -48,3 +68,113 @@ def show(line: LineArgument, format: FormatOption = Format.text) -> None:
         print_json(found.to_json())
     else:
         out.print(version_facts(found))
+
+
+@app.command()
+def rollback(
+    line: LineArgument,
+    reason: ReasonOption = "asked for by hand",
+    requester: RequesterOption = None,
+    config: ConfigOption = None,
+    work: WorkOption = None,
+    ledger: LedgerOption = None,
+    format: FormatOption = Format.text,
+) -> None:
+    """Lead the alias back to the version before; asks first, moves once people have signed.
+
+    Exit code 4: it waits for a decision; run the same command again after it. 3: people said no.
+
+    Example: avss registry rollback my-line --reason "answers are wrong since Monday"
+    """
+    _move(line, None, reason, requester, config, (work, ledger), format)
+
+
+@app.command()
+def promote(
+    line: LineArgument,
+    version: Annotated[str, typer.Argument(help="A registered version of the line.")],
+    reason: ReasonOption = "asked for by hand",
+    requester: RequesterOption = None,
+    config: ConfigOption = None,
+    work: WorkOption = None,
+    ledger: LedgerOption = None,
+    format: FormatOption = Format.text,
+) -> None:
+    """Put a registered version in use; asks first, moves once people have signed.
+
+    A change asks for the promotion of its own version by itself: this is for any other version.
+
+    Example: avss registry promote my-line 2 --reason "the fault was elsewhere"
+    """
+    _move(line, version, reason, requester, config, (work, ledger), format)
+
+
+@app.command()
+def audit(
+    line: LineArgument,
+    restore: Annotated[
+        bool, typer.Option(help="Lead the aliases back to where the record says, before looking.")
+    ] = False,
+    work: WorkOption = None,
+    ledger: LedgerOption = None,
+    format: FormatOption = Format.text,
+) -> None:
+    """Compare MLflow and every file in S3 with the record; exit code 5 where something differs.
+
+    Example: avss registry audit my-line
+    """
+    from flows.render import audit_table
+    from tasks.models.aliases import expected_aliases, is_moving
+    from tasks.models.audit import audit_line
+    from tasks.models.registry import Registry
+    from tasks.places import places_of
+    from tasks.record.line_view import LineView
+
+    view, registry = LineView(line, places_of(line, work, ledger)), Registry()
+    state = view.state
+    if restore and not is_moving(state):
+        registry.point(line, expected_aliases(state))
+    report = audit_line(view, registry)
+    if format is Format.json:
+        print_json(report.to_json())
+    else:
+        out.print(audit_table(report))
+    raise typer.Exit(0 if report.clean else 5)
+
+
+def _move(
+    line: str,
+    version: str | None,
+    reason: str,
+    requester: str | None,
+    config: Path | None,
+    buckets: tuple[str | None, str | None],
+    format: Format,
+) -> None:
+    from dataclasses import asdict
+
+    from flows.narrative import Narrator
+    from flows.terminal import terminal
+    from policies.lifecycle import Wish
+    from tasks.models.moving import move_alias
+    from tasks.places import places_of
+    from tasks.record.keeper import Keeper, places_in
+    from tasks.run_file import RunFile
+
+    run = RunFile.load(config) if config else None
+    places = places_in(run) if run else places_of(line, *buckets)
+    keeper = Keeper(line, places, run)
+    narrator = Narrator(terminal(stderr=format is Format.json), keeper.documents.get)
+    wish = Wish(requester or keeper.requester, reason, version)
+    ending = move_alias(keeper, wish, narrator.tell)
+    if format is Format.json:
+        print_json(asdict(ending))
+    elif ending.state == "waiting":
+        out.print(
+            "\nWaiting for a decision. To answer, then to go on:\n"
+            f"  avss approve {ending.change} --step alias --evidence {ending.evidence} "
+            "--key PATH --reason TEXT    (or avss reject)\n"
+            "  and the same avss registry command again",
+            markup=False,
+        )
+    raise typer.Exit(ending.exit_code)

@@ -1,8 +1,8 @@
 """The model registry: a registered model is a line, a version is a published model folder.
 
-Versions are known by the model's digest, so registering again finds what is there; aliases are
-moved so that a crash between any two calls is mended by calling again. MLflow is a view for people
-and serving systems; who decided what stands in the ledger.
+Versions are known by the model's digest, so registering again finds what is there; aliases are led
+where the record says, so that a crash between any two calls is mended by calling again. MLflow is
+a view for people and serving systems; who decided what stands in the ledger.
 """
 
 from collections.abc import Mapping
@@ -36,14 +36,6 @@ class ModelVersion:
         return vars(self) | {"tags": dict(self.tags), "aliases": list(self.aliases)}
 
 
-@dataclass(frozen=True)
-class Promotion:
-    """What `promote` left: the version that is champion, and the one it took over from."""
-
-    version: str
-    previous_version: str | None
-
-
 class Registry:
     """Versions and aliases at the server that `MLFLOW_TRACKING_URI` names.
 
@@ -63,10 +55,10 @@ class Registry:
         tags: Mapping[str, str] = MappingProxyType({}),
         run_id: str | None = None,
     ) -> ModelVersion:
-        """The version of this digest, made when missing, with the alias `candidate`.
+        """The version of this digest, made when missing; it has no alias until `point` gives one.
 
-        A version that is champion already keeps that role and gets no other. `tags` (no business
-        text) are brought up to date; `run_id` links a new version to its MLflow run.
+        `tags` (no business text) are brought up to date; `run_id` links a new version to its
+        MLflow run.
 
         Raises:
             RegistryError: unreachable, or the digest is registered with another address.
@@ -87,32 +79,32 @@ class Registry:
                 number = str(made.version)
             for key, value in tags.items():
                 self._client.set_model_version_tag(line, number, key, value)
-            if self._aliases(line).get(CHAMPION) != number:
-                self._client.set_registered_model_alias(line, CANDIDATE, number)
         return self._get(line, number)
 
-    def promote(self, line: str, version: str) -> Promotion:
-        """Make a version the champion; the one before becomes `previous`. Safe to repeat."""
+    def point(self, line: str, aliases: Mapping[str, str | None]) -> None:
+        """Lead each alias to its version, or remove it (None). Safe to repeat.
+
+        Raises:
+            RegistryError: unreachable, or there is no such version; then no alias was moved.
+        """
         with mapped_errors(self._server):
-            self._client.get_model_version(line, version)  # it exists, before anything moves
-            aliases = self._aliases(line)
-            champion = aliases.get(CHAMPION)
-            if champion != version:
-                if champion is not None:
-                    self._client.set_registered_model_alias(line, PREVIOUS, champion)
-                self._client.set_registered_model_alias(line, CHAMPION, version)
-            if aliases.get(CANDIDATE) == version:
-                self._client.delete_registered_model_alias(line, CANDIDATE)
-            return Promotion(version, self._aliases(line).get(PREVIOUS))
+            for version in {one for one in aliases.values() if one is not None}:
+                self._client.get_model_version(line, version)
+            now = self.aliases(line)
+            for alias, version in aliases.items():
+                if version is None and alias in now:
+                    self._client.delete_registered_model_alias(line, alias)
+                elif version is not None and now.get(alias) != version:
+                    self._client.set_registered_model_alias(line, alias, version)
 
     def current(self, line: str, alias: str = CHAMPION) -> ModelVersion | None:
         """The version that an alias names; None where the line or the alias does not exist."""
-        number = self._aliases(line).get(alias)
+        number = self.aliases(line).get(alias)
         return self._get(line, number) if number is not None else None
 
     def versions(self, line: str) -> tuple[ModelVersion, ...]:
         """All versions of a line, the oldest first."""
-        aliases = self._aliases(line)
+        aliases = self.aliases(line)
         return tuple(
             _plain(found, aliases)
             for found in sorted(self._search(f"name = '{line}'"), key=lambda it: int(it.version))
@@ -149,7 +141,8 @@ class Registry:
                 token = page.token or ""
         return found
 
-    def _aliases(self, line: str) -> dict[str, str]:
+    def aliases(self, line: str) -> dict[str, str]:
+        """The version of each alias; none where the line does not exist."""
         from mlflow.exceptions import MlflowException
 
         with mapped_errors(self._server):
@@ -163,7 +156,7 @@ class Registry:
 
     def _get(self, line: str, number: str) -> ModelVersion:
         with mapped_errors(self._server):
-            return _plain(self._client.get_model_version(line, number), self._aliases(line))
+            return _plain(self._client.get_model_version(line, number), self.aliases(line))
 
 
 def _plain(found: Any, aliases: Mapping[str, str]) -> ModelVersion:

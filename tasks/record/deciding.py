@@ -19,6 +19,7 @@ from policies.lifecycle import ChangeState, expectation
 from policies.schema import Step, plain, rfc3339
 from tasks import clock
 from tasks.record.line_view import LineView
+from tasks.record.move_question import MoveQuestion, is_about_alias, open_move_question
 
 
 @dataclass(frozen=True)
@@ -98,19 +99,22 @@ def _share(value: float | None) -> str:
 
 def open_question(
     view: LineView, change_id: str, step: str | None, evidence: str | None
-) -> Question:
+) -> Question | MoveQuestion:
     """The request that an answer would be about.
 
     Args:
         view: the line.
         change_id: one of its changes.
-        step: a step's number, or "promotion"; None: what is asked now.
+        step: a step's number, "promotion", or "alias" for a move of the alias by hand; None: what
+            is asked now.
         evidence: the digest that was shown; it must still be the one that is asked about.
 
     Raises:
         DecisionError: nothing is asked, it is over, or the evidence is another one.
     """
     change = view.change(change_id)
+    if is_about_alias(view, change_id, step):
+        return open_move_question(view, change_id, evidence)
     asked = asked_step(change) if step is None else parse_step(step)
     request = change.request(asked) if asked is not None else None
     if asked is None or request is None:
@@ -134,7 +138,7 @@ def open_question(
 
 
 def sign(
-    question: Question,
+    question: Question | MoveQuestion,
     decision: Literal["approve", "reject", "withdraw"],
     reason: str,
     key: Signer,
@@ -177,5 +181,5 @@ def asked_step(change: ChangeState) -> Step | None:
 def parse_step(text: str) -> Step:
     """A step from the command line. Raises DecisionError where it is none."""
     if text != "promotion" and not text.isdigit():
-        raise DecisionError(f"{text!r} is no step; expected a number from 1, or promotion.")
+        raise DecisionError(f"{text!r} is no step; expected a number from 1, promotion or alias.")
     return "promotion" if text == "promotion" else int(text)

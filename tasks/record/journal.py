@@ -76,7 +76,8 @@ class Journal(Record):
     ) -> None:
         super().__init__(store, line, first)
         self.key = key
-        self._retention = retention
+        self.retention = retention
+        """How long the store must refuse to change or delete a new entry."""
         self._check_key()
 
     def append(
@@ -97,7 +98,7 @@ class Journal(Record):
         entry = self.chain.draft(said, change=change, time=now)
         check(entry)
         envelope = seal(entry, self.key)
-        self.store.append(self.line, entry.sequence, envelope, now + self._retention)
+        self.store.append(self.line, entry.sequence, envelope, now + self.retention)
         return self._follow(envelope)
 
     def _check_key(self) -> None:

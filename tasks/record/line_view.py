@@ -60,11 +60,19 @@ class LineView:
 
     def policy_of(self, change: ChangeState) -> Policy:
         """The policy that the change was opened under."""
-        return parse_policy(self.documents.raw(change.opened.policy), "the recorded policy")
+        return self.policy_at(change.opened.policy)
 
     def roster_of(self, change: ChangeState) -> Roster:
         """The roster in force for the change now."""
-        return parse_roster(self.documents.raw(change.roster), "the recorded roster")
+        return self.roster_at(change.roster)
+
+    def policy_at(self, digest: str) -> Policy:
+        """A recorded policy."""
+        return parse_policy(self.documents.raw(digest), "the recorded policy")
+
+    def roster_at(self, digest: str) -> Roster:
+        """A recorded roster."""
+        return parse_roster(self.documents.raw(digest), "the recorded roster")
 
     def evidence_digest(self, change: ChangeState, step: Step) -> str:
         """Digest of the latest evidence of a step, or of the promotion's.

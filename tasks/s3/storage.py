@@ -183,6 +183,30 @@ class ObjectStore:
         if self._sha256(key) != file_sha256(path):
             self.upload_file(path, key, progress=progress)
 
+    def copy_file(self, source: "ObjectStore", key: str, to: str, sha256: str) -> None:
+        """Copy an object inside S3, in parts where it is large, unless it is there already.
+
+        `sha256` is what `upload_file` left with the source; it travels with the copy.
+        """
+        if self._sha256(to) == sha256:
+            return
+        with self._errors(to):
+            self.client.copy(
+                {"Bucket": source.location.bucket, "Key": source._key(key)},
+                self.location.bucket,
+                self._key(to),
+                ExtraArgs={"Metadata": {"sha256": sha256}, "MetadataDirective": "REPLACE"},
+            )
+
+    def digest_of(self, key: str) -> str:
+        """The SHA-256 (hex) of an object as it is now, read through without being kept."""
+        found = hashlib.sha256()
+        with self._errors(key):
+            answer = self.client.get_object(Bucket=self.location.bucket, Key=self._key(key))
+            for piece in answer["Body"].iter_chunks(1 << 20):
+                found.update(piece)
+        return found.hexdigest()
+
     def upload_folder(self, folder: Path, *, progress: Progress | None = None) -> None:
         """Upload every file of a folder; what is there already with its SHA-256 is skipped."""
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):

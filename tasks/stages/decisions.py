@@ -23,6 +23,7 @@ from tasks import clock
 from tasks.job import Job
 from tasks.record.journal import Dated
 from tasks.stages.now import change_of
+from tasks.stages.release import withdraw
 
 _ENDINGS = {
     "limit": "the policy allows no further layer to go",
@@ -73,4 +74,5 @@ def end_steps(job: Job, state: State, action: EndSteps) -> StepsEnded:
 
 def close(job: Job, state: State, action: CloseChange) -> ChangeClosed:
     """End the change."""
+    withdraw(job, change_of(state))
     return ChangeClosed(outcome=action.outcome, reason=action.reason)

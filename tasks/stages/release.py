@@ -3,21 +3,27 @@
 from policies.entries import ModelPromoted, ModelRegistered
 from policies.lifecycle import ChangeState, PromoteModel, RegisterModel, State
 from tasks.job import Job
-from tasks.models.registry import Registry
+from tasks.models.aliases import version_tags
+from tasks.models.registering import register_model
+from tasks.models.registry import CANDIDATE, PREVIOUS, Registry
 from tasks.stages.now import change_of
 
 
 def register(job: Job, state: State, action: RegisterModel) -> ModelRegistered:
-    """Register the model's folder with what it is; again, where a run died half way."""
-    change = change_of(state)
-    version = Registry().register(
-        job.run.line,
-        digest=change.model,
-        uri=job.models.uri(change.model),
-        tags=_tags(change),
-    )
+    """Register the model with what it is, and try it; again, where a run died half way."""
+    change, registry = change_of(state), Registry()
+    tags = version_tags(job.documents, change)
+    found = register_model(registry, job.work, job.run.line, change.model, tags)
+    number = found.version.version
+    if number != _version(state.live):
+        registry.point(job.run.line, {CANDIDATE: number})
     return ModelRegistered(
-        model=change.model, name=version.line, version=version.version, uri=version.uri
+        model=change.model,
+        name=found.version.line,
+        version=number,
+        uri=found.version.uri,
+        files=dict(found.files),
+        serving=job.documents.put(found.trial),
     )
 
 
@@ -26,23 +32,26 @@ def promote(job: Job, state: State, action: PromoteModel) -> ModelPromoted:
     change = change_of(state)
     if change.registered is None or change.promotion is None or change.promotion.settled is None:
         raise ValueError("a model is registered and approved before it is promoted")
-    moved = Registry().promote(job.run.line, change.registered.version)
+    version, before, alias = (
+        change.registered.version,
+        _version(state.live),
+        job.policy.promotion.alias,
+    )
+    Registry().point(job.run.line, {alias: version, PREVIOUS: before, CANDIDATE: None})
     return ModelPromoted(
         model=change.model,
-        version=moved.version,
-        alias=job.policy.promotion.alias,
-        previous_version=moved.previous_version,
+        version=version,
+        alias=alias,
+        previous_version=before,
         deciders=change.promotion.settled.deciders,
     )
 
 
-def _tags(change: ChangeState) -> dict[str, str]:
-    kept = ",".join(str(layer) for layer in change.kept)
-    holdout = change.holdout
-    return {
-        "avss.change": change.id,
-        "avss.base": change.opened.base_model,
-        "avss.evidence": holdout.evidence if holdout else "",
-        "avss.kept_layers": kept,
-        "avss.layers": f"{len(change.kept)} of {change.original_layers}",
-    }
+def withdraw(job: Job, change: ChangeState) -> None:
+    """A version that nobody is asked about any more is no candidate."""
+    if change.registered is not None and change.promoted is None:
+        Registry().point(job.run.line, {CANDIDATE: None})
+
+
+def _version(change: ChangeState | None) -> str | None:
+    return change.registered.version if change and change.registered else None

@@ -137,6 +137,10 @@ class World:
     state: lifecycle.State = field(default_factory=lifecycle.State)
     now: datetime = START
     nonces: int = 0
+    start: dict[str, Any] = field(default_factory=dict)
+    split: str = digest(b"split")
+    like: tuple[str, ...] = ()
+    """Earlier changes whose data this one's is like."""
 
     def __post_init__(self) -> None:
         self.signer = key_of(self.job)
@@ -175,6 +179,7 @@ class World:
             roster=self.put(self.roster.document()),
             run=self.put({"run": 1}),
             environment=self.put({"python": "3.11"}),
+            **self.start,
         )
         self.append(opened, change=lifecycle.open_action(self.line, self.state).change)
 
@@ -192,17 +197,23 @@ class World:
         change, document = self.change, self.put({"at": len(self.envelopes)})
         match action:
             case lifecycle.PinSnapshot():
-                split = digest(b"split")
-                splits = law.Splits(calibration=split, validation=split, holdout=split)
+                splits = law.Splits(
+                    calibration=self.split, validation=self.split, holdout=self.split
+                )
                 return law.SnapshotPinned(manifest=document, records=900, splits=splits)
             case lifecycle.ValidateData():
                 return law.DataValidated(passed=True, report=document)
             case lifecycle.CheckDataDrift():
-                return law.DriftChecked(against=None, report=document, passed=True)
+                like = dict.fromkeys(self.like, document)
+                return law.DriftChecked(
+                    against=None, report=document, passed=True, unchanged_since=like
+                )
             case lifecycle.MeasureBase():
                 return law.BaseMeasured(report=document)
             case lifecycle.RankLayers():
-                free = sorted(set(change.kept) - self.policy.limits.protected(self.layers))
+                protected = self.policy.limits.protected(self.layers)
+                barred = lifecycle.barred(self.state, change)
+                free = sorted(set(change.kept) - protected - barred)
                 return law.LayersRanked(
                     step=action.step,
                     model=change.model,

@@ -29,12 +29,13 @@ def test_an_unknown_line_has_nothing(stack, registry):
     assert stack.unique not in registry.lines()
 
 
-def test_a_registered_model_is_a_candidate(stack, registry):
+def test_a_registered_model_has_no_alias_until_it_is_given_one(stack, registry):
     made = register(registry, stack.unique, A, change="c-0001")
     assert (made.version, made.digest, made.uri) == ("1", A, f"s3://avss-work/models/{A}")
     assert made.tags["change"] == "c-0001"
-    assert made.aliases == ("candidate",)
-    assert registry.current(stack.unique, "candidate") == made
+    assert made.aliases == ()
+    registry.point(stack.unique, {"candidate": "1"})
+    assert registry.current(stack.unique, "candidate").aliases == ("candidate",)
     assert registry.current(stack.unique) is None
     assert stack.unique in registry.lines()
 
@@ -51,32 +52,26 @@ def test_a_digest_with_another_address_is_refused(stack, registry):
         registry.register(stack.unique, digest=A, uri="s3://elsewhere/model")
 
 
-def test_promotion_moves_the_aliases_and_may_be_repeated(stack, registry):
+def test_aliases_are_led_where_they_shall_point_as_often_as_one_likes(stack, registry):
     for digest in (A, B, C):
         register(registry, stack.unique, digest)
-    assert registry.promote(stack.unique, "1").previous_version is None
-    assert registry.promote(stack.unique, "2").previous_version == "1"
-    assert registry.promote(stack.unique, "2").previous_version == "1"
+    shall = {"champion": "2", "previous": "1", "candidate": "3"}
+    for _ in range(2):
+        registry.point(stack.unique, shall)
+        assert registry.aliases(stack.unique) == shall
     aliases = {it.version: it.aliases for it in registry.versions(stack.unique)}
     assert aliases == {"1": ("previous",), "2": ("champion",), "3": ("candidate",)}
-    assert registry.promote(stack.unique, "3").previous_version == "2"
+    registry.point(stack.unique, {"champion": "3", "previous": None, "candidate": None})
+    assert registry.aliases(stack.unique) == {"champion": "3"}
     assert registry.current(stack.unique).digest == C
-    assert registry.current(stack.unique, "candidate") is None
 
 
-def test_the_champion_registered_again_is_no_candidate(stack, registry):
+def test_pointing_at_what_does_not_exist_is_refused_and_moves_nothing(stack, registry):
     register(registry, stack.unique, A)
-    registry.promote(stack.unique, "1")
-    assert register(registry, stack.unique, A).aliases == ("champion",)
-
-
-def test_promoting_what_does_not_exist_is_refused_and_moves_nothing(stack, registry):
-    register(registry, stack.unique, A)
-    registry.promote(stack.unique, "1")
+    registry.point(stack.unique, {"champion": "1"})
     with pytest.raises(RegistryError):
-        registry.promote(stack.unique, "7")
-    assert registry.current(stack.unique).version == "1"
-    assert registry.current(stack.unique, "previous") is None
+        registry.point(stack.unique, {"previous": "1", "champion": "7"})
+    assert registry.aliases(stack.unique) == {"champion": "1"}
 
 
 def test_a_step_is_one_run_with_its_numbers(stack):

@@ -1,0 +1,63 @@
+"""Clean up what finished changes left behind."""
+
+from typing import Annotated
+
+import typer
+
+from flows.commands.common import (
+    Format,
+    FormatOption,
+    LedgerOption,
+    WorkOption,
+    err,
+    out,
+    print_json,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(gc)
+
+
+def gc(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would go, and why.")
+    ] = False,
+    lifecycle: Annotated[
+        bool,
+        typer.Option(
+            "--lifecycle",
+            help="Print S3 lifecycle rules for the work bucket (JSON for put-bucket-lifecycle-"
+            "configuration) and delete nothing.",
+        ),
+    ] = False,
+    work: WorkOption = None,
+    ledger: LedgerOption = None,
+    format: FormatOption = Format.text,
+) -> None:
+    """Delete models that became no version and cached data, as the lines' policies say.
+
+    Evidence, approvals, the record and every registered version stay.
+
+    Example: avss gc --dry-run
+    """
+    from flows.render import cleaning_table
+    from policies.policy_sections import Storage
+    from tasks.cleaning import clean, lifecycle_rules, plan_cleaning
+    from tasks.places import places_of
+    from tasks.s3.storage import ObjectStore
+
+    if lifecycle:
+        print_json({"Rules": lifecycle_rules(Storage().candidate_days)})
+        return
+    places = places_of(None, work, ledger)
+    plan = plan_cleaning(places)
+    if not dry_run:
+        clean(plan, ObjectStore(places.work))
+    if format is Format.json:
+        print_json(plan.to_json() | {"deleted": not dry_run})
+        return
+    out.print(cleaning_table(plan))
+    said = "would go; nothing was deleted" if dry_run else "deleted"
+    err.print(f"{len(plan.leftovers)} things, {plan.bytes / 1e6:,.1f} MB: {said}", markup=False)
