@@ -39,10 +39,14 @@ class Life:
             return run_change(self.folder / "run.yaml", Console(file=io.StringIO()))
 
     def answer(self, change: str, *names: str, said: str = "approve") -> None:
-        """Sign what is asked now, as these people."""
+        """Sign what is asked now, as those of these people whose role decides there."""
         view = self.view
         question = open_question(view, change, None, None)
-        for name in names:
+        expected = question.expected
+        for person in expected.roster.people:
+            name = person.name
+            if name not in names or not set(person.roles) & set(expected.gate.roles):
+                continue
             key = read_private_key(self.folder / "keys" / name)
             envelope = sign(question, said, "tried", key, secrets.token_hex(16))  # type: ignore[arg-type]
             view.approvals.drop(question.change, question.step, envelope)

@@ -142,6 +142,37 @@ def audit(
     raise typer.Exit(0 if report.clean else 5)
 
 
+@app.command()
+def export(
+    line: LineArgument,
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder to write.", metavar="DIR")],
+    version: Annotated[
+        str | None, typer.Option(help="A registered version; default: the one in use.")
+    ] = None,
+    gguf: Annotated[
+        Path | None,
+        typer.Option(help="Also write a GGUF file; needs the extra avss[gguf].", metavar="FILE"),
+    ] = None,
+    work: WorkOption = None,
+    ledger: LedgerOption = None,
+    format: FormatOption = Format.text,
+) -> None:
+    """Write a version's model folder, verified by its digest, for whatever serves it.
+
+    Example: avss registry export my-line --out served/
+    """
+    from tasks.models.serving import export_version
+    from tasks.places import places_of
+    from tasks.record.line_view import LineView
+
+    view = LineView(line, places_of(line, work, ledger))
+    found = export_version(view, version, out_dir, gguf=gguf)
+    if format is Format.json:
+        print_json(found.to_json())
+    else:
+        out.print(f"{found.folder}: version {found.version}, {found.digest}", markup=False)
+
+
 def _move(
     line: str,
     version: str | None,

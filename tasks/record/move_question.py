@@ -63,7 +63,7 @@ def open_move_question(view: LineView, change: str, evidence: str | None) -> Mov
         raise DecisionError(f"Nobody asks to move the alias in change {change}.", "nothing_asked")
     if evidence is not None and evidence != move.asked.evidence:
         raise DecisionError(
-            f"The evidence is now {move.asked.evidence}, not {evidence}. Look again before signing.",
+            f"The evidence is now {move.asked.evidence}, not {evidence}. Look again.",
             "wrong_evidence",
         )
     told = move.asked.move

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from avss.digests import folder_digest
 from benchmarks.life import Life
 from tasks.errors import RegistryError
 from tasks.models import registering
@@ -36,7 +37,8 @@ def test_a_line_is_registered_audited_and_rolled_back(world, life):
     world.rewrite("policy.yaml", limits={"max_layers_removed": 2, "max_share_removed": None})
     second = life.agree(*PEOPLE)
     change = life.view.change(second.change)
-    assert second.outcome == "promoted"
+    failed = [one.failed_rules for step in change.steps for one in step.attempts]
+    assert second.outcome == "promoted", failed
     assert change.opened.start_model == life.view.change(first.change).model
     assert (len(change.start_kept), len(change.kept)) == (5, 4)
     assert change.base.start is not None
@@ -45,6 +47,11 @@ def test_a_line_is_registered_audited_and_rolled_back(world, life):
 
     what_moves_behind_our_back_is_named(world, change)
     rolled_back_although_the_newer_files_are_damaged(world, life, second.change)
+    world.avss("registry", "export", world.line, "--out", "served")
+    served = folder_digest(world.folder / "served").digest
+    assert served == life.view.change(world.change).model
+    left = json.loads(world.avss("gc", "--dry-run", "--format", "json"))
+    assert not any(one["change"].startswith(world.line) for one in left["leftovers"])
     third = life.run()  # the limit lets one more layer go from version 1
     assert life.view.change(third.change).opened.start_model == change.opened.start_model
 
