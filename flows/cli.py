@@ -28,6 +28,7 @@ from flows.commands import (
     science,
 )
 from flows.quiet import hush_libraries
+from flows.terminal import shown
 
 
 class ExitCodes(TyperGroup):
@@ -45,7 +46,7 @@ class ExitCodes(TyperGroup):
             if os.environ.get("AVSS_DEBUG"):
                 raise
             message, code = explain(error)
-        typer.echo(message, err=True)
+        typer.echo(shown(message), err=True)
         raise typer.Exit(code)
 
 

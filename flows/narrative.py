@@ -35,6 +35,9 @@ class Narrator:
         same = self._last is not None and self._last.change == entry.change
         took = entry.time - self._last.time if self._last and same else None
         self._last = entry
+        if isinstance(headline, Text) and not headline.plain:
+            self._console.print()
+            headline, *details = details
         self._console.print(_headline(headline, took))
         for detail in details:
             self._console.print(Padding(detail, (0, 0, 0, 2), expand=False))

@@ -81,10 +81,10 @@ def kpi_table(kpis: Sequence[Mapping[str, Any]], *, worst_slices: int = 3) -> Re
     figures = ("n", "value", "base", "retention", "at least")
     made = table("KPI", *figures, "", right=figures)
     for kpi in kpis:
-        made.add_row(escape(kpi["name"]), *_kpi_figures(kpi), str(kpi.get("reason") or ""))
+        made.add_row(escape(kpi["name"]), *_kpi_figures(kpi), escape(str(kpi.get("reason") or "")))
         for part in _worst(kpi.get("slices", ()), worst_slices):
             name = Text(f"  {part['slice']}", style="dim")
-            made.add_row(name, *_kpi_figures(part), str(part.get("reason") or ""))
+            made.add_row(name, *_kpi_figures(part), escape(str(part.get("reason") or "")))
     return made
 
 
@@ -166,23 +166,6 @@ def deployments_table(deployments: Sequence[Any]) -> Table:
     made = table("deployment", "schedule", "time zone", "work pool")
     for one in deployments:
         made.add_row(one.name, one.schedule or "by hand", one.timezone, one.pool)
-    return made
-
-
-def status_table(standings: Sequence[Any]) -> Table:
-    """Lines and their last change (`tasks.record.standing.Standing`)."""
-    made = table("line", "change", "state", "layers", "waits for", "until", "approved by", "live")
-    for one in standings:
-        made.add_row(
-            one.line,
-            one.change,
-            one.outcome.replace("_", " "),
-            f"{len(one.kept_layers)} of {one.original_layers}",
-            one.waiting_for or "",
-            one.waiting_until or "",
-            escape(", ".join(one.approvals)),
-            f"version {one.live_version}" if one.live_version else "–",
-        )
     return made
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Group
 
 from flows.commands.common import (
     Format,
@@ -60,12 +61,15 @@ def status(
     ledger: LedgerOption = None,
     format: FormatOption = Format.text,
 ) -> None:
-    """Where things stand: lines, open changes, and what waits for whom until when.
+    """What is going on: lines, versions in use, and what waits for whom until when.
+
+    With a change, its whole story. Of each line: its open change, or the last one.
 
     Example: avss status my-line-0001
     """
     from flows.narrative import Narrator
-    from flows.render import status_table
+    from flows.status_view import status_view
+    from tasks import clock
     from tasks.places import places_of
     from tasks.record.ledger_store import LedgerStore
     from tasks.record.line_view import LineView, line_of
@@ -73,23 +77,23 @@ def status(
 
     if change is not None:
         view = LineView(line_of(change), places_of(line_of(change), work, ledger))
-        found = standing_of(view.change(change), view.state)
+        found = standing_of(view, view.change(change))
         if format is Format.text:
             told = [entry for entry in view.record.entries if entry.change == change]
             Narrator(out, view.documents.get).tell_all(told)
+            out.print(Group("", status_view([found], clock.now())))
         else:
             print_json(found.to_json())
         return
     lines = LedgerStore(places_of(None, work, ledger).ledger).lines()
     standings = []
     for line in lines:
-        state = LineView(line, places_of(line, work, ledger)).state
-        open_or_last = state.change or state.closed[-1].change
-        standings.append(standing_of(open_or_last, state))
+        view = LineView(line, places_of(line, work, ledger))
+        standings.append(standing_of(view, view.state.change or view.state.closed[-1].change))
     if format is Format.json:
         print_json([one.to_json() for one in standings])
     elif standings:
-        out.print(status_table(standings))
+        out.print(status_view(standings, clock.now()))
     else:
         err.print("no line has a change yet; begin one: avss optimize --config run.yaml")
 

@@ -1,6 +1,7 @@
 """What several commands share: output format, progress, sources of models and data."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from flows.terminal import terminal
 out = terminal()
 err = terminal(stderr=True)
 
+_UNSEEN = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 Report = Callable[[int, int], None]
 
 
@@ -50,8 +52,16 @@ LedgerOption = Annotated[
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document on stdout; NaN and infinity are refused, not printed."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
+    """Print one JSON document on stdout; NaN and infinity are refused, not printed.
+
+    What a terminal would obey (control and direction marks) is escaped, as JSON allows.
+    """
+    told = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
+    typer.echo(_UNSEEN.sub(_escaped, told))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1]
 
 
 @contextmanager

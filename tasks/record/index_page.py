@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from policies.entries import ModelPromoted
+from policies.entries import AliasMoved, ModelPromoted
 from policies.lifecycle import ChangeState
 from tasks.dossier import ChangeFact, IndexFacts, render_index
 from tasks.record.deciding import asked_step
@@ -118,9 +118,13 @@ def _rates(
     return rates
 
 
-def _lives(view: LineView, now: datetime) -> Iterator[tuple[ModelPromoted, float]]:
-    """Each promotion with the months that its model was in use."""
-    moved = [(e.body, e.time) for e in view.record.entries if isinstance(e.body, ModelPromoted)]
+def _lives(view: LineView, now: datetime) -> Iterator[tuple[ModelPromoted | AliasMoved, float]]:
+    """Each promotion and each move by hand with the months that its model was in use."""
+    moved = [
+        (entry.body, entry.time)
+        for entry in view.record.entries
+        if isinstance(entry.body, ModelPromoted | AliasMoved)
+    ]
     for at, (body, since) in enumerate(moved):
         until = moved[at + 1][1] if at + 1 < len(moved) else now
         yield body, (until - since).total_seconds() / _SECONDS_A_MONTH

@@ -3,8 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from policies.lifecycle import ChangeState, State
+from policies.entries import MonitorChecked
+from policies.lifecycle import ChangeState, Request, State
+from policies.policy import Policy
 from policies.schema import rfc3339
+from tasks.record.line_view import LineView
 
 
 @dataclass(frozen=True)
@@ -25,14 +28,27 @@ class Standing:
     live_version: str | None
     """The line's version in use."""
     model: str
+    approvals_missing: int | None = None
+    """How many more people must approve what is waited for; None where nothing is."""
+    roles_asked: tuple[str, ...] = ()
+    """The roles that may still make up what is missing."""
+    move_asked: str | None = None
+    """A move of the version in use by hand that people are asked about."""
+    move_until: str | None = None
+    incident: int | None = None
+    """Number of the open incident of the model in use."""
+    last_check: bool | None = None
+    """What the last check on fresh data said; None where there was none."""
+    last_checked: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         return asdict(self) | {"kept_layers": list(self.kept_layers)}
 
 
-def standing_of(change: ChangeState, state: State) -> Standing:
-    """Where a change of the line `state` stands."""
+def standing_of(view: LineView, change: ChangeState) -> Standing:
+    """Where a change of a line stands, and the line with it."""
+    state = view.state
     closed = next((one for one in state.closed if one.change.id == change.id), None)
     requests = [change.promotion, *(step.request for step in reversed(change.steps))]
     unsettled = (one for one in requests if one is not None and one.settled is None)
@@ -52,4 +68,39 @@ def standing_of(change: ChangeState, state: State) -> Standing:
         ),
         live_version=live.version if live else None,
         model=change.model,
+        **_missing(view.policy_of(change), waiting),
+        **_watched(view, state),
     )
+
+
+def _missing(policy: Policy, waiting: Request | None) -> dict[str, Any]:
+    """How many approvals are missing, and from whom."""
+    if waiting is None:
+        return {}
+    gate = policy.approval_gate(waiting.asked.step, override=waiting.asked.override)
+    given = [one for one in waiting.decisions if one.valid and one.decision == "approve"]
+    lacking = tuple(
+        role
+        for role, count in gate.at_least.items()
+        if sum(role in one.roles for one in given) < count
+    )
+    missing = max(gate.quorum - len({one.approver for one in given}), len(lacking))
+    only_those = missing <= len(lacking)
+    return {
+        "approvals_missing": missing,
+        "roles_asked": lacking if only_those else tuple(gate.roles),
+    }
+
+
+def _watched(view: LineView, state: State) -> dict[str, Any]:
+    """What is known of the version in use beside the change."""
+    move, check = state.open_move, state.last_check
+    times = [one.time for one in view.record.entries if isinstance(one.body, MonitorChecked)]
+    asked = move.asked if move else None
+    return {
+        "move_asked": f"{asked.move.action} to version {asked.move.version}" if asked else None,
+        "move_until": rfc3339(asked.expires) if asked else None,
+        "incident": state.incident.opened.number if state.incident else None,
+        "last_check": check.passed if check else None,
+        "last_checked": rfc3339(times[-1]) if times else None,
+    }
