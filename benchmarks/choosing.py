@@ -12,14 +12,14 @@ with what is missing. `--methods` takes some of the names; `--limit` the first r
 import argparse
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from choosing_data import Data, load_data
+from choosing_data import Data, load_data, written_by
 from choosing_methods import METHODS
 
 from avss.comparing.outcomes import Outcomes
@@ -48,11 +48,13 @@ class Bench:
         self.options, self.out = options, options.out
         self.out.mkdir(parents=True, exist_ok=True)
         self.tokenizer = load_tokenizer(options.model)
-        self.base = load_model(options.model)
+        self.base = load_model(options.model, dtype=getattr(torch, options.dtype))
+        own = written_by(self.base, self.tokenizer, options.own_tokens, self.out / "own-text.json")
         self.data: Data = load_data(
             options.reviews,
             options.questions,
             self.tokenizer,
+            own,
             self.out / "texts",
             limit=options.limit,
         )
@@ -64,12 +66,15 @@ class Bench:
         for name in self.options.methods:
             if name in METHODS:
                 self._follow(name)
-            elif name == ADAPTED and not self._path(name, 0).exists():
-                self._train(name, 0, self.base)
+            elif name == DISTILLED:
+                for count in self.options.counts:
+                    self._train(name, count, lambda at=count: load_model(self._healed(at)))
+            elif name == ADAPTED:
+                self._train(name, 0, lambda: self.base)
 
     def _follow(self, name: str) -> None:
         counts = self.options.counts
-        if all(self._done(name, count) for count in counts):
+        if all(self._path(name, count).exists() for count in counts):
             return
         began = time.monotonic()
         steps = METHODS[name](self.base, self.tokenizer, self.data, max(counts))
@@ -77,24 +82,21 @@ class Bench:
             if count not in counts:
                 continue
             seconds = time.monotonic() - began
+            if name == HEALED:
+                write_model(model, self.tokenizer, self._healed(count))
             if not self._path(name, count).exists():
                 self._note(name, count, model, seconds=seconds, passes=passes)
-            if name == HEALED and DISTILLED in self.options.methods:
-                self._train(DISTILLED, count, model)
 
-    def _done(self, name: str, count: int) -> bool:
-        names = [name]
-        if name == HEALED and DISTILLED in self.options.methods:
-            names.append(DISTILLED)
-        return all(self._path(one, count).exists() for one in names)
+    def _healed(self, count: int) -> Path:
+        return self.out / f"closed-form-{count}"
 
-    def _train(self, name: str, count: int, model: Any) -> None:
+    def _train(self, name: str, count: int, load: Callable[[], Any]) -> None:
         if self._path(name, count).exists():
             return
         began = time.monotonic()
         checkpoint = self._path(name, count).with_suffix(".safetensors")
         trained, report = distil(
-            model,
+            load(),
             self.base,
             self.data.train,
             self.data.held_out,
@@ -208,6 +210,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--counts", type=int, nargs="+", default=[3, 5, 7, 8])
     parser.add_argument("--methods", nargs="+", choices=names, default=names, metavar="METHOD")
     parser.add_argument("--training-tokens", type=int, default=286_000)
+    parser.add_argument("--own-tokens", type=int, default=40_000)
+    parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="bfloat16")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()

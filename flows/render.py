@@ -246,3 +246,18 @@ def version_facts(version: Any) -> Table:
     for name, value in (facts | dict(sorted(version.tags.items()))).items():
         made.add_row(name, escape(value))
     return made
+
+
+def healing_table(report: Mapping[str, Any]) -> Table:
+    """The ways of healing that were tried, and which one was kept."""
+    title = (
+        f"Loss on {report['held_out_tokens']:,} held-out tokens, base "
+        f"{number(report['loss_of_base'])} nats a token"
+    )
+    made = table("healing", "loss", "", title=title, right=("loss",))
+    for way in report["tried"]:
+        kept = way["method"] == report["method"]
+        made.add_row(
+            way["method"], number(way["loss"]), Text("kept", style="green") if kept else ""
+        )
+    return made

@@ -14,6 +14,8 @@ COURSE_FIELDS = (
     "selection.probe_tokens",
     "calibration.max_tokens",
     "healing.methods",
+    "healing.training_tokens",
+    "healing.own_text_share",
     "drift.data.confidence",
     *(
         f"approvals.{gate}.{name}"
@@ -56,8 +58,19 @@ def _course(policy: Policy) -> list[str]:
         f"{selection.probe_tokens:,} tokens.",
         f"The best candidates are built, repaired by {methods} (the best one is kept), and "
         f"judged; after {policy.limits.attempts_per_step} refused ones no more steps are tried.",
+        *_training(policy),
         "A check of drift raises a false alarm on unchanged data in at most "
         f"{1 - policy.drift.data.confidence:.0%} of the cases.",
+    ]
+
+
+def _training(policy: Policy) -> list[str]:
+    healing = policy.healing
+    if "distilled" not in healing.methods:
+        return []
+    return [
+        f"Distillation trains each candidate on {healing.training_tokens:,} tokens; "
+        f"{healing.own_text_share:.0%} of the text is the base model's own."
     ]
 
 

@@ -72,11 +72,18 @@ class Healing(Frozen):
 
     methods: tuple[Literal["none", "closed_form", "distilled"], ...] = ("none", "closed_form")
     """Methods to try."""
+    training_tokens: Ordinal = 250_000
+    """Tokens that distillation trains on for each candidate, repeats included."""
+    own_text_share: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Share of the distinct training text that the base model writes itself, so that what it knows
+    beyond the business's data is not forgotten."""
 
     @model_validator(mode="after")
     def _some(self) -> Self:
         if not self.methods or len(set(self.methods)) != len(self.methods):
-            raise ValueError("name each method once, and at least one (none, closed_form)")
+            raise ValueError(
+                "name each method once, and at least one (none, closed_form, distilled)"
+            )
         return self
 
 

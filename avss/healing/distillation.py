@@ -16,11 +16,16 @@ from avss.errors import InputError
 from avss.healing.adapters import add_adapters, merge_adapters, open_layers
 from avss.healing.checkpoint import TrainingState, fingerprint, load_state, save_state
 from avss.healing.loss import DistillationLoss, aligned_states
-from avss.healing.report import HealingReport
+from avss.healing.report import HealingReport, Tried
+from avss.healing.teacher import Teacher
 from avss.language_loss import mean_loss, require_causal
+from avss.precision import fast_matrices
 
 _DIVERGED = 1.5
-"""A held-out loss this many times the one before training will not come back."""
+"""A held-out loss this many times the one before training will not come back.
+
+Nor will one that is above it and above that of guessing every token alike.
+"""
 
 
 @dataclass(frozen=True)
@@ -105,11 +110,11 @@ class _Run:
         judge: Sequence[Sequence[int]],
         plan: DistillationPlan,
     ) -> None:
-        self._plan, self._fit, self._judge, self._teacher = plan, fit, judge, base
+        self._plan, self._fit, self._judge = plan, fit, judge
         torch.manual_seed(plan.seed)
-        self._loss = DistillationLoss(
-            plan.logits, plan.text, plan.hidden, aligned_states(candidate, base)
-        )
+        pairs = aligned_states(candidate, base) if plan.hidden > 0 else ()
+        self._loss = DistillationLoss(plan.logits, plan.text, plan.hidden, pairs)
+        self._teacher = Teacher(base, [theirs for _, theirs in pairs])
         own = copy.deepcopy(candidate)
         self._student = open_layers(own) if plan.rank is None else add_adapters(own, plan.rank)
         self._trained = {
@@ -155,28 +160,33 @@ class _Run:
         return state
 
     def result(self, candidate: Any, base: Any, state: TrainingState) -> tuple[Any, HealingReport]:
-        """The best model seen, and the report."""
-        before, after = state.curve[0][1], state.lowest
-        better = after < before
-        batch_tokens = self._plan.batch_tokens
+        """The best model seen, and the report; adapters are judged as merged and rounded."""
+        before, trained = state.curve[0][1], self._best(state)
+        after = self._loss_of(trained) if state.lowest < before else state.curve[-1][1]
+        better, finite = after < before, math.isfinite(after)
         report = HealingReport(
             method="distilled" if better else "none",
             loss_before=before,
-            loss_after=after,
-            loss_of_base=mean_loss(base, self._judge, batch_tokens=batch_tokens).mean,
+            loss_after=after if better else before,
+            loss_of_base=self._loss_of(base),
             tokens=state.tokens,
             held_out_tokens=sum(map(len, self._judge)),
+            tried=(Tried("none", before), Tried("distilled", after if finite else None)),
             curve=tuple(state.curve),
             warnings=tuple(self.warnings),
         )
-        return (self._best(state) if better else candidate), report
+        return (trained if better else candidate), report
+
+    def _loss_of(self, model: Any) -> float:
+        return mean_loss(model, self._judge, batch_tokens=self._plan.batch_tokens).mean
 
     def _step(self, batch: TokenBatch, state: TrainingState) -> None:
         for group in self._optimizer.param_groups:
             group["lr"] = self._plan.learning_rate * _warm_then_cool(
                 state.tokens / self._plan.tokens
             )
-        loss = self._loss(self._student, self._teacher, batch)
+        with fast_matrices(self._student.device):
+            loss = self._loss(self._student, self._teacher.lesson(batch), batch)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._trained.values(), 1.0)
@@ -185,7 +195,7 @@ class _Run:
         state.batches += 1
 
     def _evaluate(self, state: TrainingState) -> None:
-        loss = mean_loss(self._student, self._judge, batch_tokens=self._plan.batch_tokens).mean
+        loss = self._loss_of(self._student)
         lowest = state.lowest if state.curve else math.inf
         state.curve.append((state.tokens, loss))
         if loss < lowest:
@@ -193,7 +203,8 @@ class _Run:
 
     def _hopeless(self, state: TrainingState) -> bool:
         first, last = state.curve[0][1], state.curve[-1][1]
-        if not math.isfinite(last) or last > _DIVERGED * first:
+        ignorant = math.log(self._student.config.get_text_config().vocab_size)
+        if not math.isfinite(last) or last > min(_DIVERGED * first, max(first, ignorant)):
             self.warnings.append(
                 f"Training diverged: a held-out loss of {last:.3g} nats a token after "
                 f"{state.curve[-1][0]} tokens, {first:.3g} before. Lower the learning rate."

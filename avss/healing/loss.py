@@ -10,6 +10,10 @@ from torch.nn import functional
 
 from avss.architecture import find_stack
 from avss.batching import TokenBatch
+from avss.healing.teacher import Lesson
+
+_ROWS = 256
+"""Tokens whose whole vocabulary is held in float32 at a time."""
 
 
 @dataclass(frozen=True)
@@ -26,26 +30,66 @@ class DistillationLoss:
     hidden: float
     pairs: tuple[tuple[int, int], ...]
 
-    def __call__(self, student: Any, teacher: Any, batch: TokenBatch) -> Tensor:
+    def __call__(self, student: Any, lesson: Lesson, batch: TokenBatch) -> Tensor:
         """The loss as a scalar, for backward."""
-        ours = _outputs(student, batch, states=self.hidden > 0)
-        with torch.no_grad():
-            theirs = _outputs(teacher, batch, states=self.hidden > 0)
-        device = ours.logits.device
-        predicts = batch.attention_mask[:, 1:].bool().to(device)
-        wanted = batch.input_ids[:, 1:].to(device)[predicts]
-        log_ours = functional.log_softmax(ours.logits[:, :-1][predicts].float(), dim=-1)
-        reference = theirs.logits.to(device)[:, :-1][predicts].float()
-        divergence = functional.kl_div(
-            log_ours, reference.log_softmax(dim=-1), reduction="batchmean", log_target=True
+        device = student.get_input_embeddings().weight.device
+        ours = student(
+            input_ids=batch.input_ids.to(device),
+            attention_mask=batch.attention_mask.to(device),
+            output_hidden_states=self.hidden > 0,
+            use_cache=False,
         )
-        loss = self.logits * divergence + self.text * functional.nll_loss(log_ours, wanted)
+        predicts = batch.attention_mask[:, 1:].bool().to(ours.logits.device)
+        loss = soft_cross_entropy(
+            ours.logits[:, :-1][predicts],
+            lesson.logits.to(ours.logits.device)[:, :-1][predicts],
+            batch.input_ids[:, 1:].to(ours.logits.device)[predicts],
+            self.logits,
+            self.text,
+        )
         if self.hidden > 0 and self.pairs:
-            real = batch.attention_mask.bool()
-            loss = loss + self.hidden * _state_error(
-                ours.hidden_states, theirs.hidden_states, self.pairs, real
-            )
+            errors = _state_errors(ours.hidden_states, lesson, self.pairs, batch)
+            loss = loss + self.hidden * errors
         return loss
+
+
+def soft_cross_entropy(
+    student: Tensor, teacher: Tensor, wanted: Tensor, logits: float, text: float
+) -> Tensor:
+    """`logits` * KL(teacher || student) + `text` * cross entropy, means over rows, in nats.
+
+    `student` and `teacher` are logits (N, V), `wanted` (N,) the tokens that came. The gradient is
+    computed with the value, a few rows at a time: (logits + text) p_student - logits p_teacher
+    - text * one_hot(wanted).
+    """
+    value: Tensor = _SoftCrossEntropy.apply(student, teacher, wanted, logits, text)  # type: ignore[no-untyped-call]
+    return value
+
+
+class _SoftCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, student: Tensor, teacher: Tensor, wanted: Tensor, logits: float, text: float
+    ) -> Tensor:
+        total = torch.zeros((), dtype=torch.float64, device=student.device)
+        gradient = torch.empty_like(student)
+        for start in range(0, len(student), _ROWS):
+            rows = slice(start, start + _ROWS)
+            ours = functional.log_softmax(student[rows].float(), dim=-1)
+            theirs = functional.log_softmax(teacher[rows].float(), dim=-1)
+            likely, came = theirs.exp(), wanted[rows, None]
+            total += logits * (likely * theirs.sub_(ours)).sum(dtype=torch.float64)
+            total -= text * ours.gather(1, came).sum(dtype=torch.float64)
+            slope = ours.exp_().mul_(logits + text).sub_(likely, alpha=logits)
+            slope.scatter_add_(1, came, slope.new_full(came.shape, -text))
+            gradient[rows] = slope.div_(len(student))
+        ctx.save_for_backward(gradient)
+        return (total / len(student)).float()
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Any) -> Any:
+        (gradient,) = ctx.saved_tensors
+        return gradient.mul_(outer[0].to(gradient.dtype)), None, None, None, None
 
 
 def aligned_states(candidate: Any, base: Any) -> tuple[tuple[int, int], ...]:
@@ -62,26 +106,13 @@ def aligned_states(candidate: Any, base: Any) -> tuple[tuple[int, int], ...]:
     )
 
 
-def _outputs(model: Any, batch: TokenBatch, *, states: bool) -> Any:
-    device = model.get_input_embeddings().weight.device
-    return model(
-        input_ids=batch.input_ids.to(device),
-        attention_mask=batch.attention_mask.to(device),
-        output_hidden_states=states,
-        use_cache=False,
-    )
-
-
-def _state_error(
-    ours: Sequence[Tensor],
-    theirs: Sequence[Tensor],
-    pairs: tuple[tuple[int, int], ...],
-    real: Tensor,
+def _state_errors(
+    ours: Sequence[Tensor], lesson: Lesson, pairs: tuple[tuple[int, int], ...], batch: TokenBatch
 ) -> Tensor:
     errors = []
     for mine, yours in pairs:
         state = ours[mine].float()
-        target = theirs[yours].to(state.device).float()
+        target = lesson.states[yours].to(state.device).float()
         missed = (state - target).square().mean(dim=-1) / target.square().mean(dim=-1)
-        errors.append(missed[real.to(state.device)].mean())
+        errors.append(missed[batch.attention_mask.bool().to(state.device)].mean())
     return torch.stack(errors).mean()

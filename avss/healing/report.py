@@ -29,11 +29,23 @@ class SkippedLayer:
 
 
 @dataclass(frozen=True)
+class Tried:
+    """One way of healing and the loss it reached, in mean nats a token on the held-out text.
+
+    `loss` is None where training diverged beyond numbers.
+    """
+
+    method: Method
+    loss: float | None
+
+
+@dataclass(frozen=True)
 class HealingReport:
     """A healing against none. Losses are mean nats a token on the held-out text.
 
     `method` is what was kept: "none" if nothing beat the model as it was cut. `tokens` were learned
-    from, repeats included; `curve` holds (tokens, loss) along a distillation.
+    from, repeats included; `curve` holds (tokens, loss) along a distillation; `tried` is every way
+    with its loss, whether it was kept or not.
     """
 
     method: Method
@@ -42,6 +54,7 @@ class HealingReport:
     loss_of_base: float
     tokens: int
     held_out_tokens: int
+    tried: tuple[Tried, ...] = ()
     fits: tuple[LayerFit, ...] = ()
     curve: tuple[tuple[int, float], ...] = ()
     skipped: tuple[SkippedLayer, ...] = ()

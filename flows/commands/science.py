@@ -1,5 +1,6 @@
-"""Score and prune: which layers do little, and a model without them."""
+"""Score, prune, heal: which layers do little, and a model without them, repaired."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +23,16 @@ RevisionOption = Annotated[
 ]
 
 
+class HealingMethod(StrEnum):
+    """Ways to repair a cut model."""
+
+    closed_form = "closed_form"
+    distilled = "distilled"
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    for command in (score, prune):
+    for command in (score, prune, heal):
         app.command()(command)
 
 
@@ -94,3 +102,60 @@ def prune(
         print_json(result.to_json())
     else:
         out.print(result.summary())
+
+
+def heal(
+    model: ModelOption,
+    base: Annotated[
+        str, typer.Option("--base", help="The model that it was cut from.", metavar="B")
+    ],
+    data: DataOption,
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder to write.", metavar="DIR")],
+    text_field: Annotated[str, typer.Option(help="The field that holds the text.")] = "text",
+    method: Annotated[
+        list[HealingMethod] | None,
+        typer.Option(help="May be repeated; the best one is kept. Default: closed_form."),
+    ] = None,
+    max_tokens: Annotated[
+        int, typer.Option(help="Read at most this many tokens of text.", min=10)
+    ] = 100_000,
+    training_tokens: Annotated[
+        int, typer.Option(help="Tokens that distillation trains on, repeats included.", min=1)
+    ] = 250_000,
+    own_text_share: Annotated[
+        float, typer.Option(help="Share of the training text that the base writes itself.")
+    ] = 0.25,
+    format: FormatOption = Format.text,
+) -> None:
+    """Repair a cut model towards the model it was cut from; keep what helps on held-out text.
+
+    Closed form takes seconds to minutes and no training; distillation trains adapters and merges
+    them. No parameter is added either way. A distillation that was cut off goes on where it was.
+
+    Example: avss heal --model ./cut --base ./my-model --data reviews.jsonl --out ./healed
+    """
+    from avss.healing.best import Training, heal_model
+    from avss.healing.distillation import DistillationPlan
+    from flows.render import healing_table
+
+    texts = [record[text_field] for record in records_at(data, text_field)]
+    training = Training(
+        DistillationPlan(tokens=training_tokens),
+        own_text_share,
+        out_dir.with_name(f".{out_dir.name}.training.safetensors"),
+    )
+    with progress("Healing") as report:
+        found = heal_model(
+            model_folder(model),
+            model_folder(base),
+            texts,
+            out_dir,
+            methods=[one.value for one in method or [HealingMethod.closed_form]],
+            training=training,
+            max_tokens=max_tokens,
+            progress=report,
+        )
+    if format is Format.json:
+        print_json(found.to_json())
+    else:
+        out.print(healing_table(found.to_json()))

@@ -100,9 +100,14 @@ def plain_choice(
 
 
 def healing_facts(healing: HealingDocument | None) -> tuple[HealingFact, ...]:
-    """The healing that was kept beside none."""
+    """Every way of healing that was tried; of older records, the one that was kept beside none."""
     if healing is None:
         return ()
+    if healing.tried:
+        return tuple(
+            HealingFact(method=way.method, loss=way.loss, chosen=way.method == healing.method)
+            for way in healing.tried
+        )
     none = HealingFact(method="none", loss=healing.loss_before, chosen=healing.method == "none")
     if healing.method == "none":
         return (none,)

@@ -70,12 +70,20 @@ class ProbeDocument(Document):
     base_loss: Number | None = None
 
 
+class TriedHealing(Document):
+    """`avss.healing.report.Tried`."""
+
+    method: str
+    loss: Number | None = None
+
+
 class HealingDocument(Document):
-    """`avss.healing.report.HealingReport`."""
+    """`avss.healing.report.HealingReport`; records before version 0.2 lack `tried`."""
 
     method: str = "none"
     loss_before: Number | None = None
     loss_after: Number | None = None
+    tried: tuple[TriedHealing, ...] = ()
     warnings: tuple[str, ...] = ()
 
 

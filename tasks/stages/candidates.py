@@ -1,13 +1,15 @@
 """Find the next layer to go, take it out, heal the rest, and save what is left, proven."""
 
 import warnings
+from pathlib import Path
 from typing import Any
 
-from avss.batching import tokenize
 from avss.cutting.pruning import remove_layers, save_cut
 from avss.digests import FolderDigest, folder_digest
 from avss.errors import UnsupportedArchitectureError
-from avss.healing.closed_form import FewTokensWarning, heal_closed_form
+from avss.healing.best import Training, first_tokens, heal, split_text
+from avss.healing.closed_form import FewTokensWarning
+from avss.healing.distillation import DistillationPlan
 from avss.scoring.one_pass import score_layers
 from avss.selection import probe, shortlist
 from policies.entries import BaseMeasured, CandidateBuilt, LayersRanked, ShortlistProbed
@@ -19,6 +21,7 @@ from policies.lifecycle import (
     State,
     barred,
 )
+from tasks.home import cache
 from tasks.job import Job
 from tasks.measuring.candidate import measure_kpis
 from tasks.models.shelf import LoadedModel
@@ -26,8 +29,6 @@ from tasks.stages.now import change_of, pinned, step_of
 
 _MAX_LENGTH = 512
 _BOOTSTRAP = 200
-_HELD_OUT = 5
-"""One calibration text in so many judges the healing, the others fit it."""
 _SCORES = {"fusion": "avss+block_influence"}
 
 
@@ -100,7 +101,7 @@ def try_shortlist(job: Job, state: State, action: ProbeShortlist) -> ShortlistPr
     change = change_of(state)
     current = job.models.load(change.model)
     budget = job.policy.selection.probe_tokens
-    sequences = _sequences(job, current, pinned(change).manifest, budget)
+    sequences = first_tokens(current.tokenizer, job.texts(pinned(change).manifest), budget)
     try:
         plain = _plain_choice(job, state, action.step)
         beside = {plain} - {None, *action.shortlist}
@@ -127,9 +128,11 @@ def build(job: Job, state: State, action: BuildCandidate) -> CandidateBuilt:
     parent = step_of(change, action.step).parent
     current, base = job.models.load(parent), job.models.load(change.opened.base_model)
     cut = remove_layers(current.model, [action.layer])
-    healed, healing = _heal(job, cut, base, pinned(change).manifest)
+    checkpoint = cache("healing") / f"{change.id}-{action.step}-{action.attempt}.safetensors"
+    healed, healing = _heal(job, cut, base, pinned(change).manifest, checkpoint)
     digest = folder_digest(job.models.folder(parent))
     model = job.models.add(lambda out: _save(healed, current, out, digest))
+    checkpoint.unlink(missing_ok=True)
     return CandidateBuilt(
         step=action.step,
         attempt=action.attempt,
@@ -145,27 +148,29 @@ def _save(model: Any, parent: LoadedModel, out: Any, digest: FolderDigest) -> No
     save_cut(model, parent.tokenizer, out, parent=digest)
 
 
-def _heal(job: Job, cut: Any, base: LoadedModel, manifest: str) -> tuple[Any, dict[str, Any]]:
-    if "closed_form" not in job.policy.healing.methods:
-        return cut, {"method": "none", "reason": "the policy asks for no healing"}
-    sequences = _sequences(job, base, manifest, job.policy.calibration.max_tokens)
-    judge, fit = sequences[::_HELD_OUT], [one for at, one in enumerate(sequences) if at % _HELD_OUT]
+def _heal(
+    job: Job, cut: Any, base: LoadedModel, manifest: str, checkpoint: Path
+) -> tuple[Any, dict[str, Any]]:
+    """Healed and reported; a training that died half way goes on from its checkpoint."""
+    healing = job.policy.healing
+    budget = job.policy.calibration.max_tokens
+    fit, judge = split_text(first_tokens(base.tokenizer, job.texts(manifest), budget))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FewTokensWarning)  # the report holds it
-            healed, report = heal_closed_form(cut, base.model, fit, judge)
+            healed, report = heal(
+                cut,
+                base.model,
+                base.tokenizer,
+                fit,
+                judge,
+                methods=healing.methods,
+                training=Training(
+                    DistillationPlan(tokens=healing.training_tokens),
+                    healing.own_text_share,
+                    checkpoint,
+                ),
+            )
     except UnsupportedArchitectureError as error:
         return cut, {"method": "none", "reason": str(error)}
     return healed, report.to_json()
-
-
-def _sequences(job: Job, loaded: LoadedModel, manifest: str, budget: int) -> list[list[int]]:
-    """Calibration texts as tokens, from the first on, until the budget is spent."""
-    chosen: list[list[int]] = []
-    for tokens in tokenize(loaded.tokenizer, job.texts(manifest), max_length=_MAX_LENGTH):
-        if budget <= 0:
-            break
-        if len(tokens) > 1:
-            chosen.append(tokens[: max(budget, 2)])
-            budget -= len(tokens)
-    return chosen

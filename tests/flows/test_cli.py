@@ -108,6 +108,23 @@ def test_profile_turns_speed_into_money(model):
     assert "Device tpu9" in avss("profile", "--model", model, "--device", "tpu9", code=2)
 
 
+def test_heal_tries_what_is_asked_for_and_saves_a_model_that_loads(model, data, tmp_path):
+    cut, healed = str(tmp_path / "cut"), str(tmp_path / "healed")
+    avss("prune", "--model", model, "--drop", "2,3", "--out", cut)
+    pair = ("--base", model, "--data", data, "--text-field", "said", "--format", "json")
+    ways = ("--method", "closed_form", "--method", "distilled", "--training-tokens", "300")
+    found = json.loads(avss("heal", "--model", cut, "--out", healed, *pair, *ways))
+    assert [way["method"] for way in found["tried"]] == ["none", "closed_form", "distilled"]
+    best = min(found["tried"], key=lambda way: way["loss"])
+    assert (found["method"], found["loss_after"]) == (best["method"], best["loss"])
+    manifest = json.loads((tmp_path / "healed" / "avss_manifest.json").read_text())
+    assert manifest["kept_original_indices"] == [0, 1, 4, 5]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    assert "already exists" in avss("heal", "--model", cut, "--out", healed, *pair, code=2)
+    whole = avss("heal", "--model", model, "--out", str(tmp_path / "new"), *pair, code=2)
+    assert "no gap to heal" in " ".join(whole.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

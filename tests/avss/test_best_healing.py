@@ -1,0 +1,81 @@
+"""Every way of healing that is asked for is tried, reported, and only the best one kept."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from avss.cutting.pruning import remove_layers
+from avss.errors import InputError
+from avss.healing.best import Training, heal
+from avss.healing.distillation import DistillationPlan
+from avss.healing.own_text import own_text
+from avss.language_loss import mean_loss
+
+PLAN = DistillationPlan(tokens=4000, rank=4, learning_rate=5e-3, batch_tokens=256, evaluations=4)
+ALL = ("none", "closed_form", "distilled")
+
+
+@pytest.fixture
+def sharp(llama):
+    """The tiny model with larger weights, so that its own text is not mere noise."""
+    with torch.no_grad():
+        for weight in llama.parameters():
+            weight.mul_(12 if weight.ndim > 1 else 1)
+    return llama
+
+
+@pytest.fixture
+def text(sharp, words):
+    return own_text(sharp, words, tokens=3000, length=30, seed=1)
+
+
+def test_all_ways_are_reported_and_the_best_is_handed_back(sharp, words, text):
+    cut = remove_layers(sharp, [3])
+    healed, report = heal(
+        cut, sharp, words, text[:80], text[80:], methods=ALL, training=Training(PLAN)
+    )
+    losses = {way.method: way.loss for way in report.tried}
+    assert list(losses) == list(ALL)
+    assert report.method == min(losses, key=losses.get)
+    assert losses["none"] == report.loss_before == loss_of(cut, text[80:])
+    assert losses[report.method] == report.loss_after == loss_of(healed, text[80:])
+    assert report.loss_of_base < report.loss_after < report.loss_before
+    assert report.fits
+    assert len(report.curve) > 1
+
+
+@pytest.mark.parametrize(
+    ("methods", "tried"),
+    [(("none",), ["none"]), (("none", "distilled"), ["none", "distilled"])],
+)
+def test_only_what_is_asked_for_is_tried(sharp, words, text, methods, tried):
+    cut = remove_layers(sharp, [3])
+    plan = replace(PLAN, tokens=500)
+    healed, report = heal(
+        cut, sharp, words, text[:80], text[80:], methods=methods, training=Training(plan)
+    )
+    assert [way.method for way in report.tried] == tried
+    assert (healed is cut) == (report.method == "none")
+
+
+def test_a_method_that_makes_it_worse_is_reported_and_not_kept(sharp, words, text):
+    cut = remove_layers(sharp, [3])
+    plan = replace(PLAN, learning_rate=1e3, tokens=1000)
+    healed, report = heal(
+        cut, sharp, words, text[:80], text[80:], methods=ALL, training=Training(plan)
+    )
+    assert report.method == "closed_form"
+    losses = {way.method: way.loss for way in report.tried}
+    assert losses["distilled"] is None or losses["distilled"] > losses["closed_form"]
+    assert loss_of(healed, text[80:]) == report.loss_after == losses["closed_form"]
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_a_share_that_cannot_be_is_refused(share):
+    with pytest.raises(InputError, match="own_share"):
+        Training(own_share=share)
+
+
+def loss_of(model, text):
+    return mean_loss(model, text, batch_tokens=1024).mean

@@ -1,0 +1,48 @@
+"""The distillation loss is what its formula says, in value and in gradient; lessons are exact."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from avss.batching import token_batches
+from avss.healing.loss import soft_cross_entropy
+from avss.healing.teacher import Teacher
+
+
+@pytest.mark.parametrize("weights", [(0.7, 0.3), (1.0, 0.0), (0.0, 1.0)])
+@pytest.mark.parametrize("rows", [1, 600])
+def test_value_and_gradient_follow_from_autograd(weights, rows):
+    draw = torch.Generator().manual_seed(0)
+    student, teacher = (torch.randn(rows, 50, generator=draw) * 3 for _ in range(2))
+    wanted = torch.randint(0, 50, (rows,), generator=draw)
+    ours, plain = (student.clone().requires_grad_() for _ in range(2))
+    found = soft_cross_entropy(ours, teacher, wanted, *weights)
+    logits, text = weights
+    expected = logits * functional.kl_div(
+        plain.log_softmax(-1), teacher.log_softmax(-1), reduction="batchmean", log_target=True
+    ) + text * functional.cross_entropy(plain, wanted)
+    (3 * found).backward()
+    (3 * expected).backward()
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    torch.testing.assert_close(ours.grad, plain.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_a_lesson_is_what_the_model_computes_however_often_it_is_asked(llama):
+    draw = torch.Generator().manual_seed(0)
+    text = [torch.randint(0, 96, (size,), generator=draw).tolist() for size in (9, 7, 5, 3)]
+    teacher = Teacher(llama, [2, 4, 2])
+    calls = []
+    llama.model.layers[0].register_forward_hook(lambda *_: calls.append(1))
+    for batch in (*token_batches(text, batch_tokens=18), *token_batches(text, batch_tokens=18)):
+        lesson = teacher.lesson(batch)
+        with torch.no_grad():
+            whole = llama(
+                input_ids=batch.input_ids,
+                attention_mask=batch.attention_mask,
+                output_hidden_states=True,
+            )
+        real = batch.attention_mask.bool()
+        torch.testing.assert_close(lesson.logits[real], whole.logits[real])
+        assert set(lesson.states) == {2, 4}
+        for at, state in lesson.states.items():
+            torch.testing.assert_close(state[real], whole.hidden_states[at][real])

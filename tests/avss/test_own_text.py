@@ -1,0 +1,60 @@
+"""A model writes its own text to heal with: as much as asked, the same again, like itself."""
+
+import pytest
+import torch
+from transformers import BertConfig, BertModel
+
+from avss.errors import InputError
+from avss.healing.own_text import own_text
+from avss.language_loss import mean_loss
+
+
+def test_it_writes_what_is_asked_for_and_the_same_again(llama, words):
+    once = own_text(llama, words, tokens=500, length=20, rows=4)
+    assert once == own_text(llama, words, tokens=500, length=20, rows=4)
+    assert once != own_text(llama, words, tokens=500, length=20, rows=4, seed=1)
+    assert 500 <= sum(len(row) for row in once) < 600
+    assert len({tuple(row) for row in once}) == len(once)
+
+
+def test_it_is_text_that_the_model_finds_likelier_than_chance(llama, words):
+    with torch.no_grad():
+        llama.lm_head.weight.mul_(40)
+    own = own_text(llama, words, tokens=1000, length=25)
+    draw = torch.Generator().manual_seed(0)
+    chance = torch.randint(0, 96, (40, 25), generator=draw).tolist()
+    mean = {
+        name: mean_loss(llama, text, batch_tokens=500).mean
+        for name, text in (("own", own), ("chance", chance))
+    }
+    assert mean["own"] < 0.8 * mean["chance"]
+
+
+def test_randomness_outside_is_left_as_it_was(llama, words):
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    own_text(llama, words, tokens=40, length=20)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_sequences_end_where_the_positions_do(llama, words):
+    llama.config.max_position_embeddings = 16
+    assert {len(row) for row in own_text(llama, words, tokens=100)} == {16}
+
+
+def test_progress_counts_to_what_was_asked_for(llama, words):
+    seen = []
+    own_text(llama, words, tokens=100, length=20, rows=2, progress=lambda *at: seen.append(at))
+    assert seen == [(40, 100), (80, 100), (100, 100)]
+
+
+def test_a_model_that_does_not_write_is_refused(words):
+    config = BertConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, vocab_size=96)
+    with pytest.raises(InputError, match="does not write"):
+        own_text(BertModel(config), words, tokens=100)
+
+
+def test_less_than_two_tokens_are_refused(llama, words):
+    with pytest.raises(InputError, match="2 or more"):
+        own_text(llama, words, tokens=1)
