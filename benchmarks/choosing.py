@@ -49,7 +49,7 @@ class Bench:
         self.out.mkdir(parents=True, exist_ok=True)
         self.tokenizer = load_tokenizer(options.model)
         self.base = load_model(options.model, dtype=getattr(torch, options.dtype))
-        own = written_by(self.base, self.tokenizer, options.own_tokens, self.out / "own-text.json")
+        own = written_by(self.base, self.tokenizer, options.own_tokens, self.out / "kept")
         self.data: Data = load_data(
             options.reviews,
             options.questions,
@@ -59,7 +59,7 @@ class Bench:
             limit=options.limit,
         )
         self.plan = replace(DistillationPlan(), tokens=options.training_tokens)
-        self.of_base = self._measure(self.base)
+        self.of_base = self._of_base()
 
     def run(self) -> None:
         """Measure all that is missing."""
@@ -110,6 +110,13 @@ class Bench:
         )
         seconds = time.monotonic() - began
         self._note(name, count, trained, seconds=seconds, healing=report.to_json())
+
+    def _of_base(self) -> list[Outcomes]:
+        kept = self.out / "kept" / f"base-{self.options.limit}.json"
+        if not kept.exists():
+            kept.parent.mkdir(exist_ok=True)
+            kept.write_text(json.dumps([one.to_json() for one in self._measure(self.base)]))
+        return [Outcomes.from_json(one) for one in json.loads(kept.read_text())]
 
     def _measure(self, model: Any) -> list[Outcomes]:
         return [
@@ -211,9 +218,10 @@ def options() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", choices=names, default=names, metavar="METHOD")
     parser.add_argument("--training-tokens", type=int, default=286_000)
     parser.add_argument("--own-tokens", type=int, default=40_000)
-    parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="bfloat16")
+    parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="float32")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--no-table", action="store_true", help="measure only; for parts of a run")
     return parser.parse_args()
 
 
@@ -223,6 +231,8 @@ def main() -> None:
     torch.set_num_threads(chosen.threads)
     bench = Bench(chosen)
     bench.run()
+    if chosen.no_table:
+        return
     speeds = bench.speeds()
     files = [path for path in chosen.out.glob("*.json") if path.name != "speeds.json"]
     lines = [json.loads(path.read_text()) for path in sorted(files)]

@@ -72,8 +72,10 @@ class Data:
     measured: tuple[Measured, ...]
 
 
-def written_by(base: Any, tokenizer: Any, tokens: int, kept: Path) -> list[list[int]]:
+def written_by(base: Any, tokenizer: Any, tokens: int, folder: Path) -> list[list[int]]:
     """Text that the base wrote (seed 0), kept in a file since writing it takes minutes."""
+    folder.mkdir(exist_ok=True)
+    kept = folder / f"own-text-{tokens}.json"
     if not kept.exists():
         kept.write_text(json.dumps(own_text(base, tokenizer, tokens=tokens)))
     return [list(map(int, row)) for row in json.loads(kept.read_text())]
@@ -88,9 +90,10 @@ def load_data(
     *,
     limit: int | None,
 ) -> Data:
-    """Shuffle the reviews (seed 0): 379 to measure, 60 held out, 40 to probe, the rest to fit.
+    """Shuffle the reviews (seed 0): 379 to measure, 40 held out, 20 to probe, the rest to train on.
 
-    Of the text that the base wrote, a tenth is held out, a fifth fits the closed form.
+    The first 70 of the rest fit the closed form. Of the text that the base wrote, a tenth is held
+    out, another tenth fits the closed form, all but the first trains.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     records = [asdict(review) for review in read_reviews(reviews, scratch)]
@@ -98,15 +101,15 @@ def load_data(
     records = list({record["text"]: record for record in records}.values())
     texts = [record["text"] for record in records]
     tokens = tokenize(tokenizer, texts, max_length=512)
-    first = 379
+    held, probed, rest = 379, 419, 439
     return Data(
-        fit=tokens[first + 100 : first + 220] + own[1::5],
-        held_out=tokens[first : first + 60] + own[::10],
-        probe=tokens[first + 60 : first + 100],
-        train=tokens[first + 100 :] + [row for at, row in enumerate(own) if at % 10],
-        scored=texts[first + 60 : first + 100],
+        fit=tokens[rest : rest + 70] + own[1::10],
+        held_out=tokens[held:probed] + own[::10],
+        probe=tokens[probed:rest],
+        train=tokens[rest:] + [row for at, row in enumerate(own) if at % 10],
+        scored=texts[probed:rest],
         measured=(
-            Measured("reviews", REVIEW_KPIS, records[:first][:limit]),
+            Measured("reviews", REVIEW_KPIS, records[:held][:limit]),
             Measured("questions", QUESTION_KPIS, _questions(questions)[:limit]),
         ),
     )
