@@ -94,6 +94,9 @@ class DataContract(Frozen):
     """The data contract: a shipped suite's name, or a file's path."""
     min_records: Ordinal = 300
     """Records below which a snapshot is refused."""
+    personal_data: Literal["ignore", "warn", "mask", "block"] = "ignore"
+    """What is done about personal data in the records: nobody looks; it is counted and put before
+    the approvers; it is masked and counted; it ends the change."""
 
 
 class DataDriftLimits(Frozen):

@@ -1,5 +1,6 @@
 """Business data before a change: is it what its contract says?"""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -7,6 +8,15 @@ import typer
 from flows.commands.common import DataOption, Format, FormatOption, out, print_json, progress
 
 app = typer.Typer(help="Business data: try a data contract.", no_args_is_help=True)
+
+
+class Personal(StrEnum):
+    """What is done about personal data."""
+
+    ignore = "ignore"
+    warn = "warn"
+    mask = "mask"
+    block = "block"
 
 
 @app.command()
@@ -28,6 +38,9 @@ def check(
         ),
     ] = None,
     min_records: Annotated[int, typer.Option(help="The policy's minimum of records.", min=1)] = 1,
+    personal_data: Annotated[
+        Personal, typer.Option(help="Search for personal data; block fails where any is found.")
+    ] = Personal.ignore,
     format: FormatOption = Format.text,
 ) -> None:
     """Hold data against a data contract; nothing is recorded, nothing is kept.
@@ -48,6 +61,7 @@ def check(
             suite,
             named,
             min_records=min_records,
+            personal=personal_data.value,
             progress=lambda _stage, done, total: report(done, total),
         )
     if format is Format.json:

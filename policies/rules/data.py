@@ -6,6 +6,12 @@ from policies.measurements import Measurements
 from policies.policy import Policy
 from policies.rules.verdict import Rule, Verdict
 
+_FOUND = {
+    "warn": "is counted and put before the approvers",
+    "mask": "is masked and counted",
+    "block": "ends the change",
+}
+
 
 class CalibrationText(Rule):
     """Layers are scored on enough text, and another half of it would rank them alike."""
@@ -36,7 +42,7 @@ class ValidData(Rule):
     """The snapshot keeps its data contract and is large enough."""
 
     name = "data_contract"
-    reads = ("data.suite", "data.min_records")
+    reads = ("data.suite", "data.min_records", "data.personal_data")
 
     def judge(self, measurements: Measurements, policy: Policy) -> Iterator[Verdict]:
         facts, contract = measurements.data, policy.data
@@ -53,3 +59,6 @@ class ValidData(Rule):
             f"The business data must keep the contract {policy.data.suite!r} "
             f"and hold at least {policy.data.min_records:,} records."
         )
+        if policy.data.personal_data != "ignore":
+            found = _FOUND[policy.data.personal_data]
+            yield f"Records are searched for personal data; what is found {found}."

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from tasks import clock
 from tasks.data.origins import Origin, SourceObject, origin_of
+from tasks.data.personal import Conduct
 from tasks.data.pull import Progress, Seen, chosen, pull
 from tasks.data.snapshot_manifest import PinnedObject, SnapshotManifest
 from tasks.data.snapshot_records import Written, write_records
@@ -55,6 +56,7 @@ def pin_snapshot(
     progress: Progress | None = None,
     today: date | None = None,
     seen: Seen = frozenset(),
+    personal: Conduct = "ignore",
 ) -> Snapshot:
     """List, pin, pull, clean and split the data of a source.
 
@@ -67,6 +69,7 @@ def pin_snapshot(
         progress: see `Progress`.
         today: the day (UTC) that `last_days` counts from.
         seen: objects that `since: last_approved` leaves out.
+        personal: whether to look for personal data, and to mask it.
 
     Raises:
         DataError: no data, a broken file, a missing field, a conflict between records, an object
@@ -75,7 +78,7 @@ def pin_snapshot(
     """
     origin = origin_of(source)
     items = chosen(origin.list(), source, today or clock.now().date(), seen)
-    snapshot = _build(source, origin, items, cache, progress)
+    snapshot = _build(source, origin, items, cache, progress, personal=personal)
     pinned = {it.key: it for it in items}
     changed = [it.key for it in origin.list() if it != pinned.get(it.key, it)]
     if changed and not snapshot.manifest.versioned:
@@ -105,7 +108,16 @@ def restore_snapshot(
     ]
     origin = origin_of(manifest.source)
     known = {it.key: it.sha256 for it in manifest.objects}
-    snapshot = _build(manifest.source, origin, items, cache, progress, known)
+    looked = manifest.personal_data
+    snapshot = _build(
+        manifest.source,
+        origin,
+        items,
+        cache,
+        progress,
+        known,
+        personal="ignore" if looked is None else "mask" if looked.masked else "warn",
+    )
     if snapshot.digest != digest:
         raise DataError(
             f"{manifest.source.uri}: the pinned objects give other records than the manifest "
@@ -145,6 +157,8 @@ def _build(
     cache: Path,
     progress: Progress | None,
     known: dict[str, str] | None = None,
+    *,
+    personal: Conduct,
 ) -> Snapshot:
     cache.mkdir(parents=True, exist_ok=True)
     with _disk_errors(cache), FileLock(cache / "pull.lock"):
@@ -159,7 +173,7 @@ def _build(
                     )
             with _workshop(cache / "snapshots") as folder:
                 named = [(origin.name(item.key), path) for item, path in pulled]
-                written = write_records(source, named, folder, progress)
+                written = write_records(source, named, folder, progress, personal)
                 return _published(_manifest(source, items, digests, written), folder, cache)
         finally:
             for _, path in pulled:
@@ -168,8 +182,9 @@ def _build(
 
 def _published(manifest: SnapshotManifest, folder: Path, cache: Path) -> Snapshot:
     """Move a finished folder to the place that its digest names."""
-    (folder / "manifest.json").write_bytes(manifest.to_bytes())
-    place = _snapshot_folder(cache, hashlib.sha256(manifest.to_bytes()).hexdigest())
+    content = manifest.to_bytes()
+    (folder / "manifest.json").write_bytes(content)
+    place = _snapshot_folder(cache, hashlib.sha256(content).hexdigest())
     if not place.exists():
         os.replace(folder, place)  # noqa: PTH105 - named for its guarantee
     return Snapshot(manifest, place)
@@ -196,6 +211,7 @@ def _manifest(
         records=sum(split.records for split in written.splits.values()),
         dropped=written.dropped,
         splits=written.splits,
+        personal_data=written.personal_data,
     )
 
 

@@ -40,6 +40,15 @@ class SplitDigest(BaseModel):
     sha256: str
 
 
+class PersonalData(BaseModel):
+    """What a scan for personal data found: counts, never what it found."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    masked: bool = Field(description="Whether the records hold kinds in place of what was found.")
+    found: dict[str, int] = Field(description="Kind -> how often, in the records with text.")
+
+
 class SnapshotManifest(BaseModel):
     """The business data of a change, pinned; enough to pull it again and to know it is the same."""
 
@@ -53,10 +62,12 @@ class SnapshotManifest(BaseModel):
     records: int = Field(ge=0, description="Records kept.")
     dropped: Dropped
     splits: dict[Split, SplitDigest]
+    personal_data: PersonalData | None = Field(None, description="None where nobody looked.")
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return self.model_dump(mode="json")
+        """As plain JSON values; manifests from before there was a scan keep their bytes."""
+        nobody_looked = {"personal_data"} if self.personal_data is None else set()
+        return self.model_dump(mode="json", exclude=nobody_looked)
 
     def to_bytes(self) -> bytes:
         """Canonical bytes; their SHA-256 is the snapshot's digest."""

@@ -10,10 +10,11 @@ from typing import Any
 
 from tasks.data.columns import ColumnTypes, to_batch
 from tasks.data.formats import Record
+from tasks.data.personal import Conduct, PersonalScan
 from tasks.data.readers import iter_records
 from tasks.data.record_fields import FieldMapper
 from tasks.data.record_index import Place, RecordIndex
-from tasks.data.snapshot_manifest import Dropped, SplitDigest
+from tasks.data.snapshot_manifest import Dropped, PersonalData, SplitDigest
 from tasks.data.source import DataSource, Split
 from tasks.data.splits import SPLITS, split_at
 from tasks.errors import DataError
@@ -28,6 +29,7 @@ class Written:
     per_object: tuple[int, ...]
     dropped: Dropped
     splits: dict[Split, SplitDigest]
+    personal_data: PersonalData | None
 
 
 def write_records(
@@ -35,6 +37,7 @@ def write_records(
     objects: list[tuple[str, Path]],
     folder: Path,
     progress: Callable[[str, int, int], None] | None,
+    personal: Conduct = "ignore",
 ) -> Written:
     """Write `<split>.arrow` for every split into `folder`.
 
@@ -43,16 +46,20 @@ def write_records(
         objects: what messages call it, and its local file, of each.
         folder: an empty folder.
         progress: see `tasks.data.snapshot.Progress`.
+        personal: whether to look for personal data, and to mask it.
 
     Raises:
         DataError: a file, field or record that is not as declared; names the object and record.
     """
     mapper, types = FieldMapper(source), ColumnTypes()
+    scan = None
+    if personal != "ignore":
+        scan = PersonalScan(source.fields.mapped(), mask=personal == "mask")
     database = folder / "records.sqlite"
     with RecordIndex(database) as index:
         per_object, columns = [], set[str]()
         for number, item in enumerate(objects):
-            count, found = _read_object(source, (number, *item), index, mapper, types)
+            count, found = _read_object(source, (number, *item), index, mapper, types, scan)
             per_object.append(count)
             columns |= found
             if progress:
@@ -76,7 +83,8 @@ def write_records(
             unreadable_timestamps=mapper.unreadable_timestamps,
         )
     database.unlink()
-    return Written(tuple(per_object), dropped, splits)
+    looked = scan and PersonalData(masked=personal == "mask", found=dict(scan.found))
+    return Written(tuple(per_object), dropped, splits, looked)
 
 
 def _read_object(
@@ -85,6 +93,7 @@ def _read_object(
     index: RecordIndex,
     mapper: FieldMapper,
     types: ColumnTypes,
+    scan: PersonalScan | None,
 ) -> tuple[int, set[str]]:
     """Put an object's records into the index; returns how many it holds, and their fields."""
     order, name, path = item
@@ -93,7 +102,7 @@ def _read_object(
     for number, record in iter_records(path, source.format, name=name):
         place = f"{name}, record {number}"
         columns.update(record)
-        mapped = mapper(record, place)
+        mapped = mapper(scan(record) if scan else record, place)
         if mapped is None:
             continue
         types.learn(mapped, place)

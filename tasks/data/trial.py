@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from tasks.data.origins import origin_of
+from tasks.data.personal import Conduct
 from tasks.data.pull import Progress, chosen, pull
 from tasks.data.readers import iter_records
 from tasks.data.record_fields import PARTS
@@ -25,6 +26,7 @@ def check_data(
     named: Mapping[str, str],
     *,
     min_records: int = 1,
+    personal: Conduct = "ignore",
     progress: Progress | None = None,
 ) -> ValidationReport:
     """Pin the data for a moment, check it, and leave nothing of it on this machine.
@@ -34,6 +36,7 @@ def check_data(
         suite: a suite that ships, or a file.
         named: part -> field of the source; other parts are the fields that have their names.
         min_records: the suite's parameter `min_records`, as a policy would give it.
+        personal: what is done about personal data, as a policy would say.
         progress: see `tasks.data.pull.Progress`.
 
     Raises:
@@ -44,8 +47,10 @@ def check_data(
     with tempfile.TemporaryDirectory(prefix="avss-check-") as scratch:
         cache = Path(scratch)
         source = DataSource(uri=uri, fields=_fields(uri, named, cache))
-        snapshot = pin_snapshot(source, cache=cache, progress=progress)
-        return validate(snapshot, contract, now=datetime.now(UTC), min_records=min_records)
+        snapshot = pin_snapshot(source, cache=cache, progress=progress, personal=personal)
+        return validate(
+            snapshot, contract, now=datetime.now(UTC), min_records=min_records, personal=personal
+        )
 
 
 def _fields(uri: str, named: Mapping[str, str], cache: Path) -> Fields:

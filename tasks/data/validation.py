@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.data.personal import Conduct
 from tasks.data.snapshot import Snapshot, read_split
 from tasks.data.snapshot_facts import SnapshotFacts, snapshot_facts
 from tasks.data.snapshot_manifest import SnapshotManifest
@@ -98,6 +99,7 @@ def validate(
     min_records: int = 1,
     previous: SnapshotManifest | None = None,
     changed_during_pull: int = 0,
+    personal: Conduct = "ignore",
 ) -> ValidationReport:
     """Check every expectation of a suite.
 
@@ -108,6 +110,7 @@ def validate(
         min_records: the policy's minimum; the suite's parameter `min_records`.
         previous: the last approved snapshot, for what compares with it.
         changed_during_pull: objects that got a newer version while they were pulled.
+        personal: what personal data means; see `tasks.data.personal`.
 
     Raises:
         DataError: the suite names an expectation that does not exist, or gives it wrong arguments.
@@ -124,8 +127,35 @@ def validate(
     records = _run(frame, contract.records, f"{contract.name}.records", parameters)
     whole = _run(_facts_frame(facts), contract.snapshot, f"{contract.name}.snapshot", parameters)
     values = asdict(facts)
-    outcomes = *records, *(_with_fact(outcome, values) for outcome in whole)
+    outcomes = (
+        *records,
+        *(_with_fact(outcome, values) for outcome in whole),
+        *personal_outcomes(snapshot.manifest, personal),
+    )
     return ValidationReport(contract.name, snapshot.digest, snapshot.manifest.records, outcomes)
+
+
+def personal_outcomes(
+    manifest: SnapshotManifest, conduct: Conduct
+) -> tuple[ExpectationOutcome, ...]:
+    """What a scan for personal data found, as one more expectation; none where nobody looked."""
+    looked = manifest.personal_data
+    if looked is None:
+        return ()
+    return (
+        ExpectationOutcome(
+            type="expect_no_personal_data",
+            column=None,
+            severity="critical" if conduct == "block" else "warning",
+            passed=not looked.found,
+            raised=False,
+            observed=dict(sorted(looked.found.items())),
+            expected={"count": 0},
+            because="Personal data was found and masked."
+            if looked.masked
+            else "Personal data stands in the records.",
+        ),
+    )
 
 
 def _facts_frame(facts: SnapshotFacts) -> "pd.DataFrame":

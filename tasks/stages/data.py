@@ -29,7 +29,12 @@ from tasks.stages.now import change_of, last_manifest, pinned
 
 def pin(job: Job, state: State, action: PinSnapshot) -> SnapshotPinned:
     """List, pin, pull and split the data; only the manifest is stored, no text."""
-    snapshot = pin_snapshot(job.run.data, cache=cache("snapshots"), seen=_seen(job, state))
+    snapshot = pin_snapshot(
+        job.run.data,
+        cache=cache("snapshots"),
+        seen=_seen(job, state),
+        personal=job.policy.data.personal_data,
+    )
     digests = {name: split.sha256 for name, split in snapshot.manifest.splits.items()}
     return SnapshotPinned(
         manifest=job.keep_snapshot(snapshot),
@@ -59,6 +64,7 @@ def check_contract(job: Job, state: State, action: ValidateData) -> DataValidate
         min_records=job.policy.data.min_records,
         previous=job.manifest(previous) if previous else None,
         changed_during_pull=pinned(change_of(state)).changed_during_pull,
+        personal=job.policy.data.personal_data,
     )
     return DataValidated(
         passed=report.passed,
