@@ -100,7 +100,7 @@ class DataContract(Frozen):
 
 
 class DataDriftLimits(Frozen):
-    """From which distance on a shift of the data matters; see `docs/method.md` for the measures."""
+    """From which distance on a shift of the data matters; see `docs/data.md` for the measures."""
 
     text_length: Distance = 0.25
     """Wasserstein distance of text lengths, in standard deviations."""
