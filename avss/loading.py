@@ -70,11 +70,13 @@ def load_tokenizer(source: Source, *, revision: str | None = None) -> Any:
 def device_of(name: str | None) -> torch.device:
     """The device of this name; None is the accelerator, or the CPU where there is none.
 
+    Apple's mps must be named: it knows no float64, in which statistics are summed.
+
     Raises InputError for a device that this machine does not have.
     """
     if name is None:
         found = torch.accelerator.current_accelerator(check_available=True)
-        return found or torch.device("cpu")
+        return torch.device("cpu") if found is None or found.type == "mps" else found
     try:
         device = torch.device(name)
         torch.empty(1, device=device)

@@ -69,6 +69,11 @@ def ranking_table(
         f"source {scores['source']}, epsilon {scores['epsilon']:g}, "
         f"{scores['records']:,} records, {scores['tokens']:,} tokens"
     ]
+    if stability := scores.get("stability"):
+        notes.append(
+            "rankings of two halves of the records agree to Kendall's tau "
+            f"{number(stability['kendall_tau'], 2)}"
+        )
     if limit is not None and len(ranking) > limit:
         notes.append(f"… and {len(ranking) - limit} more important layers")
     if any(layers[place["index"]]["floored"] for place in ranking[:limit]):

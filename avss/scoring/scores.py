@@ -68,12 +68,12 @@ class LayerScores:
         }
         return tuple(sorted(keys, key=lambda index: keys[index]))
 
-    def to_json(self) -> dict[str, Any]:
-        """The contract of `avss score --format json`; all numbers finite."""
+    def to_json(self, by: str = "avss") -> dict[str, Any]:
+        """The contract of `avss score --format json`, ranked `by`; all numbers finite."""
         shares = {one.index: one.share for one in self.layers}
         cumulative = 0.0
         ranking = []
-        for index in self.ranking():
+        for index in self.ranking(by):
             cumulative += shares[index]
             ranking.append({"index": index, "share": shares[index], "cumulative_share": cumulative})
         return {

@@ -23,6 +23,29 @@ RevisionOption = Annotated[
 ]
 
 
+class Side(StrEnum):
+    """Which layers of a model that encodes and decodes."""
+
+    auto = "auto"
+    encoder = "encoder"
+    decoder = "decoder"
+
+
+class Precision(StrEnum):
+    """Number formats to compute in."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+StackOption = Annotated[
+    Side,
+    typer.Option(help="Of a model that encodes and decodes, whose layers; auto: the decoder's."),
+]
+
+
 class HealingMethod(StrEnum):
     """Ways to repair a cut model."""
 
@@ -53,6 +76,27 @@ def score(
     max_tokens: Annotated[
         int | None, typer.Option(help="Read at most this many tokens of text.", min=1)
     ] = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            help="avss, block_influence or angular_distance; joined by + their ranks add up."
+        ),
+    ] = "avss",
+    bootstrap: Annotated[
+        int,
+        typer.Option(help="Resamples of the records for rank intervals, as 1000; 0: none.", min=0),
+    ] = 0,
+    stack: StackOption = Side.auto,
+    dtype: Annotated[
+        Precision, typer.Option(help="What to compute in; auto: as the model is saved.")
+    ] = Precision.auto,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="cpu, cuda, cuda:1 ...; auto spreads a model over all devices. "
+            "Default: the accelerator, where there is one."
+        ),
+    ] = None,
     revision: RevisionOption = None,
     format: FormatOption = Format.text,
 ) -> None:
@@ -60,13 +104,14 @@ def score(
 
     Example: avss score --model ./my-model --data reviews.jsonl --text-field text
     """
-    from avss.loading import load_model, load_tokenizer
+    from avss.loading import device_of, load_model, load_tokenizer
     from avss.scoring.one_pass import score_layers
     from flows.render import ranking_table
 
     texts = [record[text_field] for record in records_at(data, text_field)]
     folder = model_folder(model)
-    loaded = load_model(folder, revision=revision)
+    place = device if device == "auto" else {"": device_of(device)}
+    loaded = load_model(folder, revision=revision, dtype=dtype.value, device_map=place)
     with progress("Scoring") as report:
         scores = score_layers(
             loaded,
@@ -74,10 +119,12 @@ def score(
             texts,
             source=source,
             epsilon=epsilon,
+            stack=stack.value,
             max_tokens=max_tokens,
+            bootstrap=bootstrap,
             progress=report,
         )
-    result = scores.to_json() | {"model": model}
+    result = scores.to_json(by) | {"model": model}
     if format is Format.json:
         print_json(result)
     else:
@@ -88,6 +135,7 @@ def prune(
     model: ModelOption,
     drop: Annotated[str, typer.Option(help="Original layer numbers, as 3,17.", metavar="3,17")],
     out_dir: Annotated[Path, typer.Option("--out", help="Folder to write.", metavar="DIR")],
+    stack: StackOption = Side.auto,
     revision: RevisionOption = None,
     format: FormatOption = Format.text,
 ) -> None:
@@ -97,7 +145,9 @@ def prune(
     """
     from avss.cutting.pruning import parse_drop, prune_model
 
-    result = prune_model(model_folder(model), parse_drop(drop), out_dir, revision=revision)
+    result = prune_model(
+        model_folder(model), parse_drop(drop), out_dir, revision=revision, stack=stack.value
+    )
     if format is Format.json:
         print_json(result.to_json())
     else:

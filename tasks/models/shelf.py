@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avss.digests import folder_digest
-from avss.loading import load_model, load_tokenizer, materialize
+from avss.loading import device_of, load_model, load_tokenizer, materialize
 from tasks.home import cache
 from tasks.models.folders import fetch_model, publish_model
 from tasks.s3.storage import ObjectStore
@@ -46,7 +46,9 @@ class ModelShelf:
         """The model, loaded at most once while it is in use."""
         if digest not in self._loaded:
             folder = self.folder(digest)
-            self._loaded[digest] = LoadedModel(digest, load_model(folder), load_tokenizer(folder))
+            self._loaded[digest] = LoadedModel(
+                digest, load_model(folder).to(device_of(None)), load_tokenizer(folder)
+            )
             while len(self._loaded) > _IN_MEMORY:
                 self._loaded.popitem(last=False)
         self._loaded.move_to_end(digest)

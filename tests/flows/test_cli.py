@@ -50,6 +50,19 @@ def test_score_keeps_its_contract(model, data):
     assert found["ranking"][-1]["cumulative_share"] == pytest.approx(1)
 
 
+def test_score_ranks_by_what_is_asked_for_and_says_how_stable_that_is(model, data):
+    common = ("score", "--model", model, "--data", data, "--text-field", "said")
+    asked = ("--by", "block_influence", "--bootstrap", "50", "--dtype", "bfloat16")
+    found = json.loads(avss(*common, *asked, "--device", "cpu", "--format", "json"))
+    influence = {layer["index"]: layer["block_influence"] for layer in found["layers"]}
+    ranked = [influence[place["index"]] for place in found["ranking"]]
+    assert ranked == sorted(ranked)
+    assert len(found["stability"]["rank_intervals"]) == 6
+    assert "Kendall's tau" in avss(*common, "--bootstrap", "50")
+    assert "tpu9" in avss(*common, "--device", "tpu9", code=2)
+    assert "nonsense" in avss(*common, "--by", "nonsense", code=2)
+
+
 def test_prune_evaluate_and_profile_keep_theirs(model, data, tmp_path):
     out = str(tmp_path / "cut")
     said = avss("prune", "--model", model, "--drop", "1,4", "--out", out)
