@@ -180,7 +180,7 @@ class DriftFact(Facts):
 
 
 class ExpectationFact(Facts):
-    """An expectation of the data contract that was not met. Never holds a record's text."""
+    """An expectation of the data contract. Never holds a record's text."""
 
     name: str
     column: str = ""
@@ -197,6 +197,9 @@ class DataFact(Facts):
     checks: int | None = None
     failures: tuple[ExpectationFact, ...] = ()
     warnings: tuple[ExpectationFact, ...] = ()
+    notes: tuple[ExpectationFact, ...] = ()
+    kept: tuple[ExpectationFact, ...] = ()
+    """Expectations that were met."""
 
 
 class ProfileFact(Facts):

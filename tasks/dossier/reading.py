@@ -121,14 +121,13 @@ def data_fact(
     if snapshot is None and validation is None:
         return None
     checks = validation.expectations if validation else ()
-    unmet = [check for check in checks if not check.passed]
-    found = {
-        severity: tuple(
+    found: dict[str, tuple[ExpectationFact, ...]] = {
+        outcome: tuple(
             ExpectationFact(name=check.type, column=check.column or "", detail=check.because)
-            for check in unmet
-            if check.severity == severity
+            for check in checks
+            if outcome == ("kept" if check.passed else check.severity)
         )
-        for severity in ("critical", "warning")
+        for outcome in ("critical", "warning", "info", "kept")
     }
     return DataFact(
         uri=snapshot.source.uri if snapshot else "",
@@ -138,6 +137,8 @@ def data_fact(
         checks=len(checks) if validation else None,
         failures=found["critical"],
         warnings=found["warning"],
+        notes=found["info"],
+        kept=found["kept"],
     )
 
 

@@ -1,6 +1,7 @@
 """From evidence as the law writes it, and documents as the science writes them, to facts."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -297,6 +298,35 @@ def test_money_and_speed_come_from_the_profile() -> None:
     rows = {row.name: row for row in facts.profile}
     assert (rows["resident_bytes"].base, rows["resident_bytes"].ratio) == (400, 0.9)
     assert rows["prefill_tokens_per_second"].ratio_low == 1.1
+
+
+def test_the_whole_contract_and_the_splits_are_shown() -> None:
+    def outcome(column: str, severity: str, passed: bool) -> dict[str, Any]:
+        kind = "expect_column_values_to_be_between"
+        return {"type": kind, "column": column, "severity": severity, "passed": passed}
+
+    expectations = [
+        outcome("records", "critical", True),
+        outcome("duplicate_share", "warning", False),
+        outcome("newest_age_days", "info", False),
+    ]
+    splits = {"checks": [asdict(DriftCheck.unsure("domain", "AUC", 0.6, "too few records"))]}
+    documents = DOCUMENTS | {
+        "validation": {"passed": True, "expectations": expectations},
+        "data_drift": DOCUMENTS["data_drift"] | {"splits": splits},
+    }
+    facts = gather(StepSource(evidence(2, (5, 3)), documents), policy=POLICY)
+    assert facts.data is not None
+    told = (facts.data.kept, facts.data.warnings, facts.data.notes)
+    assert [[one.column for one in part] for part in told] == [
+        ["records"],
+        ["duplicate_share"],
+        ["newest_age_days"],
+    ]
+    assert [one.name for one in facts.drift if one.kind == "splits"] == ["domain"]
+    page = render(facts)
+    assert "Expectations that were met: 1" in page
+    assert "Validation against calibration" in page
 
 
 def test_what_is_not_known_is_listed() -> None:
