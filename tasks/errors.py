@@ -8,6 +8,7 @@ TaskError                 1   a fault of ours
 |-- DeployError           2   Prefect: unreachable, or what should be registered there is wrong
 |-- StorageError          2   S3: unreachable, denied, missing, or without the guarantees we need
 |   `-- MissingError      2   no such bucket, object or prefix
+|-- ExportError           2   a version cannot be written where or as what it was asked for
 |-- RegistryError         2   MLflow: unreachable, or it holds something else than was registered
 `-- DataError             2   the business data is not what the run file says it is
 
@@ -58,6 +59,12 @@ class StorageError(TaskError):
 
 class MissingError(StorageError):
     """No such bucket, object, version or prefix."""
+
+
+class ExportError(TaskError):
+    """A version cannot be written there, or not in this form."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class RegistryError(TaskError):

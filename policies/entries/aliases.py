@@ -74,12 +74,12 @@ class AliasMoved(Body):
 
 
 class AliasKept(Body):
-    """The alias stays where it is: rejected, or nobody answered in time."""
+    """The alias stays where it is: rejected, unanswered in time, or overtaken by another move."""
 
     kind = "alias.kept"
 
     number: Ordinal
-    outcome: Literal["rejected", "expired"]
+    outcome: Literal["rejected", "expired", "overtaken"]
     deciders: tuple[Name, ...]
     reason: Text
 

