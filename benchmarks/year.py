@@ -44,6 +44,7 @@ WORDS = [f"w{number}" for number in range(60)]
 RECORDS = 240
 WEEK = timedelta(days=7)
 APPROVERS = ("Ann", "Ben")
+CANDIDATE_DAYS = 14
 
 
 class Crash(BaseException):
@@ -128,7 +129,8 @@ class Year:
         if week.fresh:
             content = reviews(number, self.seed, sudden=week.sudden)
             self.data.put(f"week-{source:02d}/part-0.jsonl", content)
-        self._rewrite("policy.yaml", limits={"max_layers_removed": week.limit, **_LIMITS})
+        limits = {"max_layers_removed": week.limit, **_LIMITS}
+        self._rewrite("policy.yaml", limits=limits, storage={"candidate_days": CANDIDATE_DAYS})
         run = yaml.safe_load((self.life.folder / "run.yaml").read_text())
         data = run["data"] | {"uri": self.data.uri(f"week-{source:02d}")}
         self._rewrite("run.yaml", data=data, model={"source": f"model-{week.base}"})
@@ -182,7 +184,7 @@ class Year:
         with self.time():
             assert plan_cleaning(self.places).leftovers == ()
             now = clock.now()
-        models, allowed = self.models_kept(), models_allowed(state, now, 30)
+        models, allowed = self.models_kept(), models_allowed(state, now, CANDIDATE_DAYS)
         assert models <= allowed, sorted(models - allowed)
         return {
             "entries": state.length,

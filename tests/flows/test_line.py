@@ -17,7 +17,7 @@ from tasks.models.registry import Registry
 from tasks.record.ledger_store import LedgerStore
 from tasks.s3.storage import ObjectStore
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(1500)]
 PEOPLE = ("Ann", "Ben")
 
 
