@@ -67,7 +67,7 @@ def answer_log_likelihoods(
     found = [np.empty(len(question.answers)) for question in questions]
     done = 0
     for batch in prompt_batches(model, prompts, batch_tokens=batch_tokens, keep_cache=longer):
-        first = torch.log_softmax(batch.logits.float(), dim=-1)
+        first = torch.log_softmax(at_least_float32(batch.logits), dim=-1)
         for place in range(max(len(questions[row].answers) for row in batch.rows)):
             answers = [_at(questions[row].answers, place) for row in batch.rows]
             sums = _first_and_rest(model, batch, first, answers)
@@ -128,7 +128,9 @@ def _first_and_rest(
         **_positions(model, batch.mask.sum(dim=1, keepdim=True) + steps),
     )
     batch.cache.crop(-width)
-    rest = torch.log_softmax(out.logits.float(), dim=-1).gather(2, after[:, :, None])[:, :, 0]
+    rest = torch.log_softmax(at_least_float32(out.logits), dim=-1).gather(2, after[:, :, None])[
+        :, :, 0
+    ]
     return total + (rest.double() * mask).sum(dim=1)
 
 
@@ -153,7 +155,9 @@ def _whole_answers(
         ).logits
         for row, answer, scores in zip(batch.rows, answers, logits, strict=True):
             chosen = torch.tensor(answer, device=model.device)[:, None]
-            likely = torch.log_softmax(scores[-len(answer) :].float(), dim=-1).gather(1, chosen)
+            likely = torch.log_softmax(at_least_float32(scores[-len(answer) :]), dim=-1).gather(
+                1, chosen
+            )
             q, place = pairs[row]
             found[q][place] = likely.double().sum().item()
         done += len(batch.rows)
@@ -187,6 +191,11 @@ def _positions(model: Any, positions: torch.Tensor) -> dict[str, torch.Tensor]:
     """Models that place tokens by the mask alone (ALiBi) take no position ids."""
     takes = "position_ids" in inspect.signature(model.forward).parameters
     return {"position_ids": positions} if takes else {}
+
+
+def at_least_float32(logits: torch.Tensor) -> torch.Tensor:
+    """Half precision is too coarse for log-likelihoods; float64 stays what it is."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def left_padded(

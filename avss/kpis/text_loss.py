@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from avss.batching import token_batches
 from avss.comparing.metrics import Floats
-from avss.kpis.likelihood import Progress, Tokens
+from avss.kpis.likelihood import Progress, Tokens, at_least_float32
 
 CHUNK_FLOATS = 1 << 23
 """Logits held at once (32 MB in float32)."""
@@ -107,7 +107,7 @@ def masked_losses(
                 input_ids=batch.input_ids.to(model.device),
                 attention_mask=batch.attention_mask.to(model.device),
             ).logits[:, 0]
-        found = functional.cross_entropy(logits.float().cpu(), truth, reduction="none")
+        found = functional.cross_entropy(at_least_float32(logits).cpu(), truth, reduction="none")
         for row, loss in zip(batch.rows, found.tolist(), strict=True):
             losses[places[row][0]] += loss
         done += len(batch.rows)
@@ -162,7 +162,7 @@ def _chunked_losses(head: Any, hidden: torch.Tensor, after: torch.Tensor) -> tor
     size = max(1, CHUNK_FLOATS // vocabulary)
     losses = []
     for states, tokens in zip(torch.split(hidden, size), torch.split(after, size), strict=True):
-        logits = head(states).float()
+        logits = at_least_float32(head(states))
         found = functional.cross_entropy(logits, tokens.to(logits.device), reduction="none")
         losses.append(found.double().cpu())
     return torch.cat(losses)

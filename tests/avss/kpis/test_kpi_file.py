@@ -35,6 +35,19 @@ def test_a_file_as_documented(tmp_path: Path) -> None:
     assert list(suite.kpis[0].labels) == ["1", "0"]
 
 
+def test_the_example_has_one_of_each_kind() -> None:
+    example = load_kpis(Path(__file__).parents[3] / "docs" / "example" / "kpis.yaml")
+    kinds = [kpi.kind for kpi in example.kpis]
+    assert sorted(kinds) == [
+        "agreement",
+        "classification",
+        "custom",
+        "generation",
+        "multiple_choice",
+        "perplexity",
+    ]
+
+
 def test_the_digest_is_of_the_meaning(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text(WHOLE)
     (tmp_path / "two.yaml").write_text("# a remark\n" + WHOLE.replace('    text: "{text}"\n', ""))
