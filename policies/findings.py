@@ -35,6 +35,11 @@ def checked(entries: int, files: int, judge: Rejudge) -> tuple[str, ...]:
         f"Each of its {judge.decisions} recorded decisions was checked again: signature, roster, "
         "role, time, subject and policy.",
         "Every entry of the change is what its policy let follow, from opening to the last.",
+        *(
+            ["The OpenSSF signature of the registered model's files holds, and is of this model."]
+            if judge.signed
+            else []
+        ),
     )
 
 

@@ -6,30 +6,36 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from policies.agreement import (
+    metrics_of,
+    same_answer,
+    same_data,
+    same_documents,
+    same_evidence,
+)
 from policies.approvals import record_answer, record_decision
-from policies.canonical import digest, parse_canonical, parse_json
+from policies.canonical import digest, parse_canonical
 from policies.entries import (
     AliasAnswered,
     AliasBody,
     AliasRequested,
-    Answer,
     CandidateJudged,
     ChangeOpened,
     DecisionRecorded,
     Entry,
     HoldoutConfirmed,
+    ModelRegistered,
     MonitorChecked,
     RosterChanged,
 )
 from policies.errors import LawError, PolicyError, VerificationError
-from policies.evidence import StepEvidence
 from policies.lifecycle.advance import advance
 from policies.lifecycle.evidencing import make_evidence
 from policies.lifecycle.lawful import check_lawful
 from policies.lifecycle.moves import check_move, move_expectation
 from policies.lifecycle.requests import expectation
 from policies.lifecycle.state import ChangeState, State
-from policies.measurements import Measurements
+from policies.model_signature import check_model_signature
 from policies.pack import evidence_path, parse_evidence
 from policies.policy import Policy, parse_policy
 from policies.roster import Roster, parse_roster
@@ -51,6 +57,8 @@ class Rejudge:
     """The one in force."""
     kpis: frozenset[str] = frozenset()
     """Metrics that the change's KPI file yields."""
+    signed: bool = False
+    """Whether the registered model's signature was checked."""
     verdicts: int = 0
     decisions: int = 0
     documents: set[str] = field(default_factory=set)
@@ -68,7 +76,7 @@ class Rejudge:
             self._document(entry, name)
         if isinstance(body, ChangeOpened):
             self.policy = self._read(entry, body.policy, "policy", parse_policy)
-            self.kpis = self._read(entry, body.kpis, "KPI file", _metrics)
+            self.kpis = self._read(entry, body.kpis, "KPI file", metrics_of)
             self.roster = self._read(entry, body.roster, "roster", parse_roster)
             return
         if isinstance(body, AliasBody):
@@ -92,8 +100,19 @@ class Rejudge:
             self._check_evidence(entry, body, change, policy, body.measurements)
         elif isinstance(body, DecisionRecorded):
             self._check_decision(entry, body, change, policy, self.roster)
+        elif isinstance(body, ModelRegistered) and body.signature is not None:
+            self._check_signature(entry, body.signature, body.model)
         elif isinstance(body, RosterChanged):
             self.roster = self._read(entry, body.roster, "roster", parse_roster)
+
+    def _check_signature(self, entry: Entry, name: str, model: str) -> None:
+        try:
+            check_model_signature(self._document(entry, name), model)
+        except ValueError as error:
+            raise VerificationError(
+                f"the model's signature does not hold: {error}.", entry.sequence
+            ) from None
+        self.signed = True
 
     def _check_evidence(
         self,
@@ -110,13 +129,13 @@ class Rejudge:
         facts = given.measurements
         if digest(facts) != measured or facts.split != split:
             raise VerificationError("the evidence rests on other measurements.", entry.sequence)
-        _same_data(entry, facts, change)
+        same_data(entry, facts, change)
         if left_out := self.kpis - {kpi.name for kpi in facts.kpis}:
             raise VerificationError(
                 f"the measurements leave out {plain(min(left_out))}, which the KPI file asks for.",
                 entry.sequence,
             )
-        _same_documents(entry, given, change)
+        same_documents(entry, given, change)
         step: Step = "promotion" if isinstance(body, HoldoutConfirmed) else body.step
         try:
             again = make_evidence(change, step, facts, given.documents, policy)
@@ -126,7 +145,7 @@ class Rejudge:
             raise VerificationError(
                 "its verdicts are not what the policy says of the measurements.", entry.sequence
             )
-        _same_evidence(entry, given, again)
+        same_evidence(entry, given, again)
         self.verdicts += len(again.verdicts)
 
     def _check_decision(
@@ -141,7 +160,7 @@ class Rejudge:
         if body.envelope is None:
             return
         fits = expectation(change, body.step, policy, roster)
-        _same_answer(entry, body, record_decision(body.envelope.encode(), fits, now=entry.time))
+        same_answer(entry, body, record_decision(body.envelope.encode(), fits, now=entry.time))
 
     def _check_move(self, entry: Entry, body: AliasBody) -> None:
         """An entry about the alias, under the policy and roster that its request named."""
@@ -161,7 +180,7 @@ class Rejudge:
         if body.envelope is not None:
             fits = move_expectation(self.state, move, policy, roster)
             again = record_answer(body.envelope.encode(), fits, body.number, now=entry.time)
-            _same_answer(entry, body, again)
+            same_answer(entry, body, again)
 
     def _check_watch(self, entry: Entry, body: MonitorChecked) -> None:
         """A check of the model in use, under the policy that it was promoted with."""
@@ -199,66 +218,3 @@ class Rejudge:
             raise VerificationError(
                 f"document {name} is not a {what} of a known form.", entry.sequence
             ) from None
-
-
-def _same_answer(entry: Entry, given: Answer, again: Answer) -> None:
-    if again != given:
-        raise VerificationError(
-            f"the decision is recorded as {plain(given.fault or 'valid')}, "
-            f"but checking it again finds: {again.fault or 'valid'}.",
-            entry.sequence,
-        )
-
-
-def _same_evidence(entry: Entry, given: StepEvidence, again: StepEvidence) -> None:
-    for name in StepEvidence.model_fields:
-        if getattr(given, name) != getattr(again, name):
-            raise VerificationError(
-                f"the evidence says otherwise than the record about {name}.", entry.sequence
-            )
-
-
-def _metrics(content: bytes) -> frozenset[str]:
-    """Metrics of a recorded KPI file. Raises ValueError where it is none."""
-    try:
-        kpis = parse_json(content)["kpis"]
-        return frozenset(f"{kpi['name']}.{metric}" for kpi in kpis for metric in kpi["metrics"])
-    except (KeyError, TypeError):
-        raise ValueError("no KPI file") from None
-
-
-def _same_data(entry: Entry, facts: Measurements, change: ChangeState) -> None:
-    """The rules must have read what the record says of the change's data."""
-    snapshot, data, drift = change.snapshot, change.data, change.drift
-    recorded = (
-        snapshot and snapshot.records,
-        data and (data.passed, data.failures),
-        drift and drift.against,
-    )
-    measured = (
-        facts.data.records,
-        (facts.data.passed, facts.data.failures),
-        facts.data_drift.against,
-    )
-    if recorded != measured:
-        raise VerificationError("it was measured on other data than the change's.", entry.sequence)
-
-
-def _same_documents(entry: Entry, given: StepEvidence, change: ChangeState) -> None:
-    """What the evidence calls by a name of ours is what the record has under it."""
-    step = change.step(given.step) if isinstance(given.step, int) else change.approved_steps[-1]
-    attempt = step and (step.chosen or step.attempts[-1])
-    recorded = {
-        "snapshot": change.snapshot and change.snapshot.manifest,
-        "validation": change.data and change.data.report,
-        "data_drift": change.drift and change.drift.report,
-        "probe": step and step.probed and step.probed.probe,
-        "healing": attempt and attempt.built.build,
-        # Evidence that names no snapshot is older than this name's meaning.
-        "scores": step and step.ranked and "snapshot" in given.documents and step.ranked.scores,
-    }
-    for name, expected in recorded.items():
-        if expected and given.documents.get(name, expected) != expected:
-            raise VerificationError(
-                f"the evidence calls another document {name} than the record.", entry.sequence
-            )

@@ -29,7 +29,7 @@ class ModelRegistered(Body):
     """The model is a version in the registry."""
 
     kind = "model.registered"
-    document_fields = ("serving",)
+    document_fields = ("serving", "signature")
 
     model: Digest
     name: Name
@@ -40,6 +40,8 @@ class ModelRegistered(Body):
     """SHA-256 of every object below `uri`, by its key."""
     serving: Digest | None = None
     """The trial that loaded it in a fresh process, as serving systems do."""
+    signature: Digest | None = None
+    """The OpenSSF signature of the model's files, and the public key that checks it."""
 
 
 class ModelPromoted(Body):

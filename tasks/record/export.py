@@ -1,17 +1,31 @@
 """Write a change's evidence pack to a folder."""
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
 
+from policies.evidence import StepEvidence
 from policies.lifecycle import ChangeState
-from policies.pack import assemble
+from policies.pack import CHECKPOINT, EXTRA, JOB_KEY, MANIFEST, assemble, evidence_path, ledger_path
 from policies.schema import Step
 from tasks import clock
 from tasks.errors import TaskError
+from tasks.record.bom import bill_of_materials
+from tasks.record.duties import duties_files
 from tasks.record.job_keys import read_job_key
 from tasks.record.line_view import LineView
 from tasks.record.pages import page_of
+
+PARTS = (
+    MANIFEST,
+    JOB_KEY,
+    CHECKPOINT,
+    ledger_path(0),
+    evidence_path("0" * 64),
+    f"{EXTRA}duties.md",
+)
+"""What every pack has: a file of each kind."""
 
 
 def export_pack(view: LineView, change_id: str, out: Path) -> int:
@@ -27,6 +41,7 @@ def export_pack(view: LineView, change_id: str, out: Path) -> int:
     if out.exists() and any(out.iterdir()) and not (out / "manifest.json").is_file():
         raise TaskError(f"{out} holds something that is no evidence pack. Name a new folder.")
     change, record = view.change(change_id), view.record
+    extra = _extra(view, change)
     files = assemble(
         record.chain,
         record.envelopes,
@@ -34,10 +49,7 @@ def export_pack(view: LineView, change_id: str, out: Path) -> int:
         fetch=view.documents.raw,
         signer=read_job_key(),
         time=clock.now(),
-        extra={
-            f"dossier/{step}.html": page_of(view, change, step).encode("utf-8")
-            for step in _judged(change)
-        },
+        extra=extra | duties_files([*PARTS, *(f"{EXTRA}{path}" for path in extra)]),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
@@ -49,6 +61,21 @@ def export_pack(view: LineView, change_id: str, out: Path) -> int:
         shutil.rmtree(out, ignore_errors=True)
         draft.rename(out)
     return len(files)
+
+
+def _extra(view: LineView, change: ChangeState) -> dict[str, bytes]:
+    """What the pack holds besides the record and its documents, by path below `extra/`."""
+    judged = _judged(change)
+    files = {f"dossier/{step}.html": page_of(view, change, step).encode("utf-8") for step in judged}
+    if judged:
+        last = view.evidence_digest(change, judged[-1])
+        evidence = view.documents.get_model(last, StepEvidence)
+        files["ml-bom.cdx.json"] = bill_of_materials(view, change, evidence)
+    if change.registered and change.registered.signature:
+        signature = view.documents.get(change.registered.signature)
+        files["model/model.sig"] = json.dumps(signature["bundle"], indent=1).encode("utf-8")
+        files["model/model.pub"] = signature["public_key"].encode("ascii")
+    return files
 
 
 def _judged(change: ChangeState) -> list[Step]:

@@ -6,6 +6,7 @@ from tasks.job import Job
 from tasks.models.aliases import version_tags
 from tasks.models.registering import register_model
 from tasks.models.registry import CANDIDATE, PREVIOUS, Registry
+from tasks.models.signature import sign_model
 from tasks.stages.now import change_of
 
 
@@ -24,6 +25,7 @@ def register(job: Job, state: State, action: RegisterModel) -> ModelRegistered:
         uri=found.version.uri,
         files=dict(found.files),
         serving=job.documents.put(found.trial),
+        signature=job.documents.put(sign_model(job.models.folder(change.model))),
     )
 
 

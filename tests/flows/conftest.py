@@ -123,6 +123,12 @@ def make_tiny_model() -> Callable[[Path], None]:
 
 
 @pytest.fixture
+def write_a_key() -> Callable[[Path], Ed25519PrivateKey]:
+    """Writes a new key of a person or a job to a file."""
+    return write_key
+
+
+@pytest.fixture
 def made_up_reviews() -> Callable[[range], bytes]:
     """Writes reviews as JSON Lines."""
     return reviews

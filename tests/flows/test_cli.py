@@ -174,3 +174,45 @@ def test_a_fault_of_ours_exits_1_without_a_traceback(monkeypatch):
     said = avss("doctor", code=1)
     assert "RuntimeError" in said
     assert "review" not in said
+
+
+def test_a_policy_is_explained_and_checked(tmp_path):
+    told = json.loads(avss("policy", "explain", "strict", "--format", "json"))
+    assert told["policy"] == "strict"
+    assert any("3 different people" in sentence for sentence in told["requires"])
+    assert "Nobody can override the rules." in avss("policy", "explain", "standard")
+    found = json.loads(avss("policy", "check", "standard", "--layers", "30", "--format", "json"))
+    assert (found["fits"], found["contradictions"], found["digest"]) == (
+        True,
+        [],
+        json.loads(avss("policy", "explain", "standard", "--format", "json"))["digest"],
+    )
+    assert len(found["checked"]) + len(found["not_checked"]) == 4
+    kpis = tmp_path / "kpis.yaml"
+    kpis.write_text(yaml.safe_dump({"kpis": [{"name": "text", "kind": "perplexity"}]}))
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("name: mine\nkpis: {text.token_perplexty: {min_retention: 0.9}}\n")
+    check = ("policy", "check", str(policy), "--kpis", str(kpis))
+    assert "did you mean text.token_perplexity" in avss(*check, code=2)
+    policy.write_text("name: mine\nkpis: {default: {min_retention: 1.1}}\n")
+    assert "kpis.default.min_retention" in avss(*check, code=2)
+    assert "one of standard, strict" in avss("policy", "check", str(tmp_path / "no.yaml"), code=2)
+
+
+def test_a_policy_that_its_run_files_roster_cannot_meet(tmp_path):
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3URoK"
+    roster = {"people": [{"name": "Ann", "roles": ["risk"], "keys": [{"key": key}]}]}
+    (tmp_path / "approvers.yaml").write_text(yaml.safe_dump(roster))
+    run = {
+        "line": "reviews",
+        "requester": "Ann",
+        "model": {"source": "model"},
+        "data": {"uri": "s3://data/x", "format": "jsonl", "fields": {"id": "n", "text": "said"}},
+        "kpis": {"kpis": [{"name": "text", "kind": "perplexity"}]},
+        "buckets": {"work": "work", "ledger": "ledger"},
+    }
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(run))
+    check = ("policy", "check", "standard", "--config", str(tmp_path / "run.yaml"))
+    found = " ".join(avss(*check, code=2).split())
+    assert "approvals.step: 2 people must approve in the role product or risk" in found
+    assert "the roster has 0 who may decide on line reviews now" in found

@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from model_signing import verifying
 
 from tasks.errors import MissingError
 from tasks.models.registry import Registry
+from tasks.models.shelf import ModelShelf
+from tasks.record.duties import serves
 
 pytestmark = pytest.mark.stack
 ONCE = (
@@ -69,6 +74,8 @@ def test_a_change_is_approved_promoted_and_proven(world):
     world.avss("export", world.change, "--out", "pack")
     report = json.loads(world.avss("verify", "pack", "--format", "json"))
     assert (report["change"], report["outcome"]) == (world.change, "promoted")
+    assert any("OpenSSF signature" in sentence for sentence in report["checked"])
+    complete(world, change.model)
     tampered(world.folder / "pack")
     assert "altered" in world.avss("verify", "pack", code=5)
     leaks(world)
@@ -77,6 +84,32 @@ def test_a_change_is_approved_promoted_and_proven(world):
 def published(world, name: str) -> str:
     """A page of the line's static site in the work bucket."""
     return world.view.work.below("dossiers").get(f"{world.line}/{name}").decode()
+
+
+def complete(world, model: str) -> None:
+    """What strangers read in the pack: bill of materials, model signature, map of duties."""
+    pack = world.folder / "pack"
+    bom = (pack / "extra" / "ml-bom.cdx.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bom) is None
+    made = json.loads(bom)["metadata"]["component"]
+    assert {"name": "avss:model", "value": model} in made["properties"]
+    assert "model.safetensors" in {part["name"] for part in made["components"]}
+    kpis = {one["type"] for one in made["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]}
+    assert {"mood.accuracy", "text.token_perplexity"} <= kpis
+
+    signed = pack / "extra" / "model"
+    verifier = verifying.Config().use_elliptic_key_verifier(public_key=signed / "model.pub")
+    verifier.verify(ModelShelf(world.view.work).folder(model), signed / "model.sig")
+
+    mapped = json.loads((pack / "extra" / "duties.json").read_text())
+    files = [path.relative_to(pack).as_posix() for path in pack.rglob("*") if path.is_file()]
+    for path in files:
+        assert any(serves(one, path) for one in mapped["documents"]), path
+    for one in mapped["documents"]:
+        assert any(serves(one, path) for path in files), one["path"]
+    page = (pack / "extra" / "duties.md").read_text()
+    assert mapped["as_of"] in page
+    assert "no legal advice" in page
 
 
 def tampered(pack: Path) -> None:

@@ -205,6 +205,21 @@ def test_a_model_registered_under_another_lines_name(finished):
         )
 
 
+def test_a_model_signature_that_is_none_or_of_another_model(world):
+    while (action := world.run()) is not None and action.step != "promotion":
+        world.decide("alice")
+        world.decide("bob")
+    entries = [one.entry for one in world.chain.sealed]
+    at = next(at for at, one in enumerate(entries) if isinstance(one.body, law.ModelRegistered))
+    forged = type(world)()
+    forged.documents |= world.documents
+    for entry in entries[:at]:
+        forged.now = entry.time
+        forged.append(entry.body, change=entry.change)
+    body = entries[at].body.model_copy(update={"signature": forged.put({"format": "mine"})})
+    assert "model's signature does not hold: another format" in refused(forged, body)
+
+
 def test_a_policy_that_two_readers_read_differently(new_world):
     world = new_world()
     text = world.policy.document() + b"\n# "
