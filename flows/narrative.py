@@ -16,6 +16,7 @@ from rich.text import Text
 from flows.render import kpi_table, number, percent, ranking_table, table, verdict
 from policies import entries as said
 from policies.entries import Entry
+from policies.schema import plain
 
 Fetch = Callable[[str], Any]
 """The parsed document of a digest."""
@@ -65,7 +66,9 @@ def _stage(name: str, what: str, *, style: str = "bold") -> Text:
 def _opened(body: said.ChangeOpened, fetch: Fetch) -> Telling:
     run, policy = fetch(body.run), fetch(body.policy)
     return (
-        _stage("open", f"line {run['line']}, asked for by {body.requester}", style="bold cyan"),
+        _stage(
+            "open", f"line {run['line']}, asked for by {plain(body.requester)}", style="bold cyan"
+        ),
         f"base model {body.base_model[:12]}, {len(body.kept_layers)} of {body.original_layers} "
         f"layers; policy {escape(policy['name'])} ({body.policy[:12]})",
     )
@@ -178,17 +181,21 @@ def _failures(verdicts: tuple[Any, ...]) -> list[RenderableType]:
 
 def _asked(body: said.DecisionRequested, fetch: Fetch) -> Telling:
     what = "the promotion" if body.step == "promotion" else f"step {body.step}"
-    loud = " TO OVERRIDE THE RULES" if body.override else ""
     until = body.expires.strftime("%Y-%m-%d %H:%M UTC")
+    told = _stage("ask", f"a decision on {what} ")
+    if body.override:
+        told += Text("TO OVERRIDE THE RULES ", style="bold red")
     return (
-        _stage("ask", f"a decision on {what}{loud} is asked for, until {until}"),
+        told + Text(f"is asked for, until {until}"),
         Text(f"evidence {body.evidence}", style="dim"),
     )
 
 
 def _answered(body: said.Answer, fetch: Fetch) -> Telling:
     if body.valid:
-        return (_stage("answer", f"{body.approver}: {body.decision}, signature valid"),)
+        return (
+            _stage("answer", f"{plain(body.approver or '')}: {body.decision}, signature valid"),
+        )
     return (_stage("answer", f"does not count: {body.fault}", style="bold red"),)
 
 
@@ -197,7 +204,10 @@ def _settled(body: said.Settled, fetch: Fetch) -> Telling:
     what = "promotion" if body.step == "promotion" else f"step {body.step}"
     words = {said.StepRejected: "REJECTED", said.StepExpired: "EXPIRED"}
     told = verdict(approved, "approved", words.get(type(body), ""))
-    return (_stage("decision", f"{what}: {body.reason}  ") + told,)
+    said_so = _stage("decision", f"{what}: {plain(body.reason)}  ") + told
+    if approved and body.overrides:
+        said_so += Text("  OVERRIDE OF THE RULES", style="bold red")
+    return (said_so,)
 
 
 def _ended(body: said.StepsEnded, fetch: Fetch) -> Telling:
@@ -225,7 +235,7 @@ def _promoted(body: said.ModelPromoted, fetch: Fetch) -> Telling:
 def _closed(body: said.ChangeClosed, fetch: Fetch) -> Telling:
     good = body.outcome in ("promoted", "nothing_to_do")
     told = verdict(good, body.outcome.replace("_", " "), body.outcome.replace("_", " ").upper())
-    return (_stage("close", "") + told + Text(f"  {body.reason}"),)
+    return (_stage("close", "") + told + Text(f"  {plain(body.reason)}"),)
 
 
 def _roster(body: said.RosterChanged, fetch: Fetch) -> Telling:
@@ -233,7 +243,7 @@ def _roster(body: said.RosterChanged, fetch: Fetch) -> Telling:
 
 
 def _job_key(body: said.JobKeyChanged, fetch: Fetch) -> Telling:
-    return (_stage("job key", f"changed: {body.reason}", style="bold yellow"),)
+    return (_stage("job key", f"changed: {plain(body.reason)}", style="bold yellow"),)
 
 
 def _resumed(body: said.RunResumed, fetch: Fetch) -> Telling:

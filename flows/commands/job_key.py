@@ -70,13 +70,13 @@ def rotate(
     """
     from policies.keys import fingerprint, read_private_key
     from tasks.places import places_of
-    from tasks.record.key_rotation import journal_of, replace_key
-    from tasks.record.line_view import LineView
+    from tasks.record.keeper import Keeper
+    from tasks.record.key_rotation import replace_key
 
     new = read_private_key(new_key)
-    view = LineView(line, places_of(line, work, ledger))
+    keeper = Keeper(line, places_of(line, work, ledger))
     since = compromised_since.replace(tzinfo=UTC) if compromised_since else None
-    entry = replace_key(journal_of(view), new, reason, since)
+    entry = replace_key(keeper.journal, new, reason, since)
     err.print(
         f"entry {entry.sequence}: from the next entry on only {fingerprint(new.public_key())} "
         f"signs. Put it in the old key's place, or: export AVSS_JOB_KEY={new_key}",

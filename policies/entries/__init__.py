@@ -19,6 +19,7 @@ from policies.entries.aliases import (
 )
 from policies.entries.body import Body
 from policies.entries.decisions import (
+    OVERRIDDEN,
     Answer,
     Decided,
     DecisionRecorded,
@@ -58,6 +59,7 @@ from policies.schema import ChangeId, Count, Digest, Frozen, LineName, Name, Tim
 
 __all__ = [
     "BODIES",
+    "OVERRIDDEN",
     "AliasAnswered",
     "AliasBody",
     "AliasKept",

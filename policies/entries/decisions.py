@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from policies.entries.body import Body
 from policies.schema import Digest, Name, Step, Text, Time
 
+OVERRIDDEN = "the refusal of the rules was overridden by"
+"""How the reason of an approved request begins where it overrode the rules."""
 Decided = Literal["approve", "reject", "withdraw"]
 
 
@@ -59,6 +61,11 @@ class Settled(Body):
     evidence: Digest
     deciders: tuple[Name, ...]
     reason: Text
+
+    @property
+    def overrides(self) -> bool:
+        """Whether people let pass what the rules had refused; the reason says so."""
+        return self.reason.startswith(OVERRIDDEN)
 
 
 class StepApproved(Settled):

@@ -11,6 +11,7 @@ from policies.approvals import (
     withdrawals,
 )
 from policies.entries import (
+    OVERRIDDEN,
     DecisionRequested,
     Settled,
     StepApproved,
@@ -101,7 +102,7 @@ def settle(
     if counted.outcome == "rejected":
         return StepRejected(**common, reason=f"rejected by {names}")
     if counted.outcome == "approved":
-        how = "the refusal of the rules was overridden by" if asked.override else "approved by"
+        how = OVERRIDDEN if asked.override else "approved by"
         return StepApproved(**common, reason=f"{how} {names}")
     if now >= asked.expires:
         reason = f"{len(counted.deciders)} of {gate.quorum} approvals came in time"

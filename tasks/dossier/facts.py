@@ -244,6 +244,8 @@ class AskFact(Facts):
     expires: AwareDatetime | None = None
     quorum: int | None = None
     roles: tuple[str, ...] = ()
+    override: bool = False
+    """Whether the rules refused what is asked about, so that approving overrides them."""
     decisions: tuple[DecisionFact, ...] = ()
 
 

@@ -127,7 +127,8 @@ def _model_facts(
     healing = read_document(HealingDocument, source.documents, "healing")
     proposed = step.evidence.proposed_layer
     layers = reading.layer_facts(step.evidence, scores, policy)
-    gate = policy.approval_gate(step.evidence.step or 1)
+    override = around.ask.override
+    gate = policy.approval_gate(step.evidence.step or 1, override=override)
     asked = {"quorum": gate.quorum, "roles": gate.roles} if around.ask.quorum is None else {}
     return {
         "layers": layers,
@@ -137,7 +138,7 @@ def _model_facts(
         "healing": reading.healing_facts(healing),
         "plain_choice": reading.plain_choice(scores, probe, proposed),
         "candidates": _candidates(step, healing),
-        "policy": policy_fact(policy, step.evidence.step, len(layers) or None),
+        "policy": policy_fact(policy, step.evidence.step, len(layers) or None, override=override),
         "ask": around.ask.model_copy(update=asked),
     }
 

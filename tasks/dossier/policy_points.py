@@ -8,8 +8,13 @@ from policies.schema import Step
 from tasks.dossier.facts import PolicyFact, PolicyPoint
 
 
-def policy_fact(policy: Policy, step: Step | None, original_layers: int | None) -> PolicyFact:
-    """What `policy` asks of this step, the largest matters first."""
+def policy_fact(
+    policy: Policy, step: Step | None, original_layers: int | None, *, override: bool = False
+) -> PolicyFact:
+    """What `policy` asks of this step, the largest matters first.
+
+    `override`: people are asked about what the rules refused, so another gate decides.
+    """
     limits = policy.limits
     points = [
         PolicyPoint(
@@ -26,7 +31,7 @@ def policy_fact(policy: Policy, step: Step | None, original_layers: int | None) 
         points.append(PolicyPoint(kind="saved_money", share=policy.cost.min_saved_money))
     if policy.latency.max_decode_ratio is not None:
         points.append(PolicyPoint(kind="latency", share=policy.latency.max_decode_ratio))
-    gate = policy.approval_gate(step or 1)
+    gate = policy.approval_gate(step or 1, override=override)
     points.append(
         PolicyPoint(
             kind="approvals",

@@ -1,33 +1,17 @@
 """Which keys signed a line's record, and the hand-over to another one."""
 
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from policies.entries import Entry, JobKeyChanged
-from policies.keys import fingerprint, parse_public_key, public_line
+from policies.keys import fingerprint, public_line
 from policies.lifecycle import advance, fold
 from policies.schema import rfc3339
 from tasks.errors import RunFileError
-from tasks.record.job_keys import read_job_key
 from tasks.record.journal import Journal, Record
-from tasks.record.line_view import LineView
-
-
-def journal_of(view: LineView) -> Journal:
-    """A line's record with this machine's job key in hand, outside of a run.
-
-    Raises:
-        RunFileError: there is no such key here, or another one is in force.
-        MissingError: there is no such line.
-    """
-    changes = (*(one.change for one in view.state.closed), view.state.change)
-    last = next(one for one in reversed(changes) if one is not None)
-    retention = timedelta(days=view.policy_of(last).ledger.retention_days)
-    first = parse_public_key(view.job_key_line)
-    return Journal(view.store, view.line, first, read_job_key(), retention)
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,7 @@ def _ask(change: ChangeState, request: Request | None) -> AskFact:
         requester=change.opened.requester,
         requested=request.asked_at,
         expires=request.asked.expires,
+        override=request.asked.override,
         decisions=tuple(_decision(one) for one in request.decisions),
     )
 

@@ -4,9 +4,17 @@ import base64
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from hypothesis import given
+from hypothesis import strategies as st
 
 from policies.canonical import digest
-from policies.checkpoints import Checkpoint, check_history, open_checkpoint
+from policies.checkpoints import (
+    Checkpoint,
+    check_growth,
+    check_history,
+    open_checkpoint,
+    prove_growth,
+)
 from policies.errors import VerificationError
 from policies.signed_note import key_id, open_note, sign_note
 
@@ -81,3 +89,24 @@ def test_history_that_was_cut_or_rewritten_does_not_fit():
         check_history(kept, DIGESTS[:8])
     with pytest.raises(VerificationError, match="rewritten"):
         check_history(kept, [*DIGESTS[:4], digest("forged"), *DIGESTS[5:]])
+
+
+@given(st.integers(1, 9), st.integers(1, 9))
+def test_growth_is_proven_for_any_two_sizes_of_one_history(first, second):
+    sizes = sorted((first, second))
+    earlier, later = (Checkpoint.over("reviews", DIGESTS[:size]) for size in sizes)
+    check_growth(earlier, later, prove_growth(earlier, later, DIGESTS))
+
+
+def test_growth_of_another_history_is_not_proven():
+    earlier, later = Checkpoint.over("reviews", DIGESTS[:5]), Checkpoint.over("reviews", DIGESTS)
+    proof = prove_growth(earlier, later, DIGESTS)
+    forged = Checkpoint.over("reviews", [*DIGESTS[:4], *DIGESTS[5:], digest("forged")])
+    with pytest.raises(VerificationError, match="not of one history"):
+        check_growth(earlier, forged, proof)
+    with pytest.raises(VerificationError, match="not of one history"):
+        check_growth(earlier, later, proof[1:])
+    with pytest.raises(VerificationError, match="proof is damaged"):
+        check_growth(earlier, later, ["?"])
+    with pytest.raises(VerificationError, match="should be the later one"):
+        prove_growth(later, earlier, DIGESTS)

@@ -365,6 +365,8 @@ def test_an_override_is_loud(new_world):
     (told,) = [sentence for sentence in report.notices if sentence.startswith("OVERRIDE")]
     assert "step 1" in told
     assert "bob: the loss is on text that we no longer serve" in told
+    assert world.change.steps[0].request.settled.overrides
+    assert "approved all the same" in told
 
 
 def test_the_parts_of_a_pack_are_where_they_should_be(finished, pack):

@@ -112,6 +112,15 @@ def test_commands_and_the_digest_they_sign_stand_in_the_first_section(language: 
     assert SAMPLE.evidence in ask
 
 
+@pytest.mark.parametrize(("language", "words"), [("en", "OVERRIDE THE RULES"), ("ja", "例外承認")])
+def test_an_override_is_loud_and_nothing_else_claims_to_be_one(language: str, words: str) -> None:
+    override = SAMPLE.model_copy(update={"ask": SAMPLE.ask.model_copy(update={"override": True})})
+    loud = render(override, language).split('id="model"')[0]
+    assert words in loud
+    assert 'class="override" role="alert"' in loud
+    assert 'role="alert"' not in render(SAMPLE, language)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_page_asks_nothing_of_any_network_and_runs_only_our_script(language: str) -> None:
     html = render(SAMPLE, language)
