@@ -140,8 +140,13 @@ def _states(model: Any) -> Any:
     if head is None or body is model:
         return logits
     probe = torch.arange(PROBE_TOKENS)[None], torch.ones((1, PROBE_TOKENS), dtype=torch.int64)
-    states, _ = hidden(*probe)
-    same = torch.allclose(head(states).float(), logits(*probe)[0].float(), rtol=1e-4, atol=1e-5)
+    seen: list[torch.Tensor] = []
+    hook = body.register_forward_hook(lambda _, __, out: seen.append(out.last_hidden_state))
+    try:
+        told = logits(*probe)[0]
+    finally:
+        hook.remove()
+    same = seen and torch.allclose(head(seen[0]).float(), told.float(), rtol=1e-4, atol=1e-5)
     return hidden if same else logits
 
 
