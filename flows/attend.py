@@ -6,19 +6,20 @@ runs often; it decides nothing and writes no entry, it only wakes, starts and re
 
 import hashlib
 import itertools
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
 from prefect import flow, get_run_logger
-from prefect.client.orchestration import get_client
 
 from flows.notices import asked, reminder, tell
 from flows.optimize import ConfigParameter, line_in_name
 from flows.waiting import start_run, wake
 from policies.entries import FaultRecorded, RunResumed
-from policies.lifecycle import ChangeState, Request
+from policies.lifecycle import ChangeState, MoveState, Request
 from policies.schema import Step
+from tasks import clock
+from tasks.errors import MissingError
 from tasks.places import Places
 from tasks.record.deciding import asked_step
 from tasks.record.lease import held_by
@@ -40,9 +41,16 @@ def attend(config: ConfigParameter) -> Done:
     """
     run = RunFile.load(Path(config))
     view = LineView(run.line, Places.of(run.buckets.work, run.buckets.ledger))
-    change = view.state.change
+    try:
+        state = view.state
+    except MissingError:
+        return "nothing"  # the line has no record yet
+    change, move = state.change, state.open_move
     done: Done = "nothing" if change is None else _look_after(view, run, change)
     get_run_logger().info("%s: %s", change.id if change else run.line, done)
+    if move is not None and _move_can_go_on(view, move):
+        started = start_run(run.line, "rollback")
+        get_run_logger().info("alias: %d runs started to go on with what is asked", started)
     return done
 
 
@@ -51,7 +59,7 @@ def _look_after(view: LineView, run: RunFile, change: ChangeState) -> Done:
     request = change.request(step) if step is not None else None
     if step is None or request is None or request.settled is not None:
         return _restart(view, run.line)
-    now = datetime.now(UTC)
+    now = clock.now()
     if now >= request.asked.expires or _unread(view, change, step, request):
         wake(change.id)
         return "woken"
@@ -67,14 +75,21 @@ def _unread(view: LineView, change: ChangeState, step: Step, request: Request) -
     return any(hashlib.sha256(one).hexdigest() not in known for one in answers)
 
 
+def _move_can_go_on(view: LineView, move: MoveState) -> bool:
+    """Whether the question about the alias has an answer, or ran out of time."""
+    known = {one.envelope_digest for one in move.decisions}
+    answers = view.approvals.answers(move.change, "alias")
+    unread = any(hashlib.sha256(one).hexdigest() not in known for one in answers)
+    return unread or clock.now() >= move.asked.expires
+
+
 def _restart(view: LineView, line: str) -> Done:
     """A change that waits for nobody and that nobody works on was left by a run that died."""
     if held_by(view.work, line) is not None:
         return "nothing"
     if _faults_in_a_row(view) >= _FAULTS:
         return "needs a look"
-    with get_client(sync_client=True) as client:
-        return "started" if start_run(client, line) else "nothing"
+    return "started" if start_run(line) else "nothing"
 
 
 def _faults_in_a_row(view: LineView) -> int:

@@ -22,6 +22,7 @@ from flows.commands import (
     gc,
     job_key,
     measure,
+    monitor,
     operate,
     policy,
     registry,
@@ -74,7 +75,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for commands in (begin, science, measure, change, decide, audit, deploy, operate, gc):
+for commands in (begin, science, measure, change, decide, audit, deploy, monitor, operate, gc):
     commands.register(app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(checkpoint.app, name="checkpoint")

@@ -11,6 +11,7 @@ from prefect.artifacts import (
     create_progress_artifact,
     create_table_artifact,
 )
+from prefect.runtime import deployment
 
 from flows.notices import asked, tell
 from policies import entries as said
@@ -122,10 +123,10 @@ def _dossier(job: Job, state: State, body: said.DecisionRequested) -> None:
     path, address = _published(job, f"{change.id}/{body.step}.html", page)
     _index(job, state, body)
     create_link_artifact(
-        link=path.as_uri(),
+        link=address if deployment.id else path.as_uri(),  # a worker's disk is nobody else's
         link_text=f"Dossier of {change.id}, {body.step}",
         key=_key(state, f"dossier-{body.step}"),
-        description=f"Also at {address}",
+        description=f"At {address}",
     )
     tell(job, job.run, asked(job.run, change, body.step))
 

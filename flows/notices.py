@@ -7,15 +7,21 @@ to them is controlled: the dossier.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from prefect import get_run_logger
 from prefect.blocks.abstract import NotificationBlock
 from prefect.blocks.core import Block
 
+from policies.entries import IncidentOpened
 from policies.lifecycle import ChangeState, Request
 from policies.schema import Step
 from tasks.record.line_view import LineView
 from tasks.run_file import RunFile
+
+if TYPE_CHECKING:
+    from tasks.models.moving import MoveEnding
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,37 @@ def reminder(run: RunFile, change: ChangeState, step: Step) -> Notice:
     return _question(run, change, step, "reminder")
 
 
+def incident_opened(run: RunFile, incident: IncidentOpened) -> Notice:
+    """The model in use was found below its floor."""
+    texts, line, number = _TEXTS[run.language], run.line, incident.number
+    body = texts["incident_body"].format(version=incident.version, line=line)
+    return Notice(
+        f"{line}/incident-{number}", texts["incident"].format(line=line, number=number), body
+    )
+
+
+def rollback_asked(run: RunFile, move: "MoveEnding", incident: int) -> Notice:
+    """An incident asks for a decision to roll back."""
+    texts = _TEXTS[run.language]
+    what = texts["rollback"].format(version=move.version, number=incident)
+    lines = [
+        texts["until"].format(until=move.until),
+        texts["evidence"].format(evidence=move.evidence),
+        texts["answer"],
+        f"  avss approve {move.change} --step alias --key PATH --reason TEXT",
+        f"  avss reject {move.change} --step alias --key PATH --reason TEXT",
+    ]
+    subject = texts["asked"].format(change=move.change, what=what)
+    return Notice(f"{run.line}/rollback-{move.evidence[:16]}", subject, "\n".join(lines))
+
+
+def found_otherwise(run: RunFile, findings: int, when: datetime) -> Notice:
+    """Registry or files are not as the record says; told once a day."""
+    texts = _TEXTS[run.language]
+    body = texts["audit_body"].format(count=findings, line=run.line)
+    return Notice(f"{run.line}/audit-{when:%Y-%m-%d}", texts["audit"].format(line=run.line), body)
+
+
 def _question(run: RunFile, change: ChangeState, step: Step, kind: str) -> Notice:
     request = change.request(step)
     if request is None:
@@ -109,6 +146,14 @@ _TEXTS: dict[str, dict[str, str]] = {
         "evidence": "Evidence {evidence}",
         "read": "Read the page first:",
         "answer": "Then sign your answer with your own key:",
+        "rollback": "rollback to version {version} (incident {number})",
+        "incident": "Incident {number} on line {line}",
+        "incident_body": "On fresh data, version {version} is below the floor that its policy "
+        "sets. What was measured:\n  avss status {line} and the line's experiment in MLflow\n"
+        "Back to the version before:\n  avss registry rollback {line} --reason TEXT",
+        "audit": "Line {line}: registry or files differ from the record",
+        "audit_body": "{count} things are not as the record says. See them:\n"
+        "  avss registry audit {line}",
     },
     "ja": {
         "asked": "承認依頼: {change}、{what}",
@@ -121,5 +166,12 @@ _TEXTS: dict[str, dict[str, str]] = {
         "evidence": "証跡 {evidence}",
         "read": "まず資料をお読みください:",
         "answer": "次に、ご自身の鍵で署名して回答してください:",
+        "rollback": "バージョン {version} への切り戻し(インシデント {number})",
+        "incident": "インシデント {number}: ライン {line}",
+        "incident_body": "新しいデータで、バージョン {version} がポリシーの下限を下回りました。"
+        "測定結果:\n  avss status {line} および MLflow の同名の実験\n"
+        "前のバージョンに戻すには:\n  avss registry rollback {line} --reason TEXT",
+        "audit": "ライン {line}: レジストリまたはファイルが記録と一致しません",
+        "audit_body": "記録と異なる点が {count} 件あります。確認:\n  avss registry audit {line}",
     },
 }

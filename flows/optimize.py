@@ -4,6 +4,7 @@ The ledger is the truth and Prefect only runs, shows and wakes: any process may 
 and the next run reads the ledger and goes on with the next undone action.
 """
 
+import os
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from rich.console import Console
 from flows.mirrors import mirror
 from flows.narrative import Narrator
 from flows.recording import append
+from flows.server import require_prefect
 from flows.terminal import terminal
 from flows.waiting import FLOW, let_go, own_change, suspend_for
 from policies.entries import Body, Entry, FaultRecorded, RosterChanged, RunResumed
@@ -157,9 +159,12 @@ _CONSOLE: ContextVar[Console | None] = ContextVar("console", default=None)
 def run_change(config: Path, console: Console) -> Ending:
     """The flow from the command line, told on `console`.
 
-    A run file that is wrong is told before any server is asked.
+    A run file that is wrong is told before any server is asked, and a configured Prefect server
+    that is down before its client tries for minutes.
     """
     RunFile.load(config)
+    if os.environ.get("PREFECT_API_URL"):
+        require_prefect()
     _CONSOLE.set(console)
     return optimize(str(config.resolve()))
 

@@ -1,10 +1,12 @@
-"""The rollback as a deployment: asks, or does it once people agreed; the same as the command."""
+"""The rollback as a deployment: asks, or goes on with what is asked once people agreed."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
+from pydantic import Field
 
+from flows.optimize import ConfigParameter, line_in_name
 from policies.entries import Entry
 from policies.lifecycle import Wish
 from tasks.models.moving import MoveEnding, move_alias
@@ -12,9 +14,15 @@ from tasks.record.keeper import Keeper, places_in
 from tasks.run_file import RunFile
 
 
-@flow(name="rollback", flow_run_name="rollback {config}", persist_result=False)
+@flow(name="rollback", flow_run_name=line_in_name, persist_result=False)
 def rollback(
-    config: str, reason: str = "asked for by hand in Prefect", version: str | None = None
+    config: ConfigParameter,
+    reason: Annotated[
+        str, Field(min_length=1, description="Why; it becomes part of the record.")
+    ] = "asked for by hand in Prefect",
+    version: Annotated[
+        str | None, Field(description="A registered version, in place of the one before.")
+    ] = None,
 ) -> MoveEnding:
     """Lead the alias of a line back to the version before, once people have signed.
 
@@ -33,4 +41,7 @@ def rollback(
     def tell(entry: Entry) -> None:
         logger.info("%s recorded as entry %d of %s", entry.type, entry.sequence, entry.line)
 
+    asked = keeper.state.open_move
+    if asked is not None and version is None and asked.asked.move.action == "promote":
+        version = asked.asked.move.version  # an answer woke this run: go on with what was asked
     return move_alias(keeper, Wish(run.requester, reason, version), tell)

@@ -66,13 +66,18 @@ def wake(change: str) -> int:
     """
     with get_client(sync_client=True) as client:
         woken = sum(_resume(client, run) for run in _suspended(client, change))
-        return woken or start_run(client, line_of(change))
+        return woken or _start(client, line_of(change), FLOW)
 
 
-def start_run(client: SyncPrefectClient, line: str) -> int:
-    """Start a run of the line's deployment; 0 where there is none."""
+def start_run(line: str, flow: str = FLOW) -> int:
+    """Start a run of one of the line's deployments; 0 where there is none."""
+    with get_client(sync_client=True) as client:
+        return _start(client, line, flow)
+
+
+def _start(client: SyncPrefectClient, line: str, flow: str) -> int:
     deployments = client.read_deployments(
-        flow_filter=FlowFilter(name=FlowFilterName(any_=[FLOW])),
+        flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
         deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[line])),
     )
     for deployment in deployments:

@@ -2,16 +2,20 @@
 
 import os
 
+from policies.schema import Step
+from tasks.record.line_view import line_of
 
-def try_to_wake(change: str) -> str:
-    """Wake the change's run if Prefect is configured; what came of it, in words, never an error."""
-    later = "the job counts it when it runs next: avss optimize --config ..."
+
+def try_to_wake(change: str, step: Step) -> str:
+    """Wake what waits for the answer, if Prefect is configured; what came of it, never an error."""
+    command = "avss registry ..." if step == "alias" else "avss optimize --config ..."
+    later = f"the job counts it when it runs next: {command}"
     if not os.environ.get("PREFECT_API_URL"):
         return later
-    from flows.waiting import wake  # imports Prefect, which is slow and not always wanted
+    from flows.waiting import start_run, wake  # imports Prefect: slow, and not always wanted
 
     try:
-        woken = wake(change)
+        woken = start_run(line_of(change), "rollback") if step == "alias" else wake(change)
     except Exception as error:  # noqa: BLE001 - the answer lies safe in its box whatever this says
         return f"Prefect could not be asked to wake the run ({type(error).__name__}); {later}"
-    return "the waiting run was woken and counts it now" if woken else later
+    return "a run was woken and counts it now" if woken else later

@@ -122,7 +122,7 @@ def _decide(
     signed = sign(question, decision, reason, signer, secrets.token_hex(16))
     where = view.approvals.drop(question.change, question.step, signed)
     err.print(f"signed and dropped at {where}", markup=False)
-    err.print(try_to_wake(change), markup=False)
+    err.print(try_to_wake(question.change, question.step), markup=False)
 
 
 def _passphrase(named: str) -> str | None:

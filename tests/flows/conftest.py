@@ -5,9 +5,13 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +19,8 @@ import torch
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -101,7 +107,7 @@ class World:
         process = self.start(*arguments)
         out, err = process.communicate(timeout=300)
         assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"
-        return out if code in (0, 3, 4) else err
+        return out if code in (0, 3, 4) or "json" in arguments else err
 
     def rewrite(self, name: str, **changes: Any) -> None:
         """Change top-level fields of one of the YAML files."""
@@ -114,6 +120,48 @@ class World:
         for name in names:
             key = str(self.folder / "keys" / name)
             self.avss("approve", self.change, "--key", key, "--reason", "tested")
+
+
+@contextmanager
+def hook() -> Iterator[SimpleNamespace]:
+    """A loopback server that keeps what is posted to it, or refuses it."""
+    kept = SimpleNamespace(posts=[], status=200, url="")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            kept.posts.append(json.loads(body))
+            self.send_response(kept.status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    kept.url = f"http://127.0.0.1:{server.server_port}/"
+    try:
+        yield kept
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def webhook(stack) -> Iterator[SimpleNamespace]:
+    with (
+        temporary_settings({PREFECT_API_URL: stack.stack.environment()["PREFECT_API_URL"]}),
+        hook() as kept,
+    ):
+        block = CustomWebhookNotificationBlock(
+            name="hook", url=kept.url, json_data={"title": "{{subject}}", "text": "{{body}}"}
+        )
+        block.save(f"hook-{stack.unique}")
+        kept.slug = f"custom-webhook/hook-{stack.unique}"
+        kept.view = SimpleNamespace(work=stack.work())
+        yield kept
 
 
 @pytest.fixture(scope="session")

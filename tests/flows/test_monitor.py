@@ -1,0 +1,113 @@
+"""The model in use, watched on fresh data on real servers: checks, an incident, the way back."""
+
+import io
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from rich.console import Console
+
+from benchmarks.life import Life
+from flows.monitor import Watched, run_monitor
+from flows.recording import append
+from policies.entries import RunResumed
+from policies.lifecycle import advance
+from tasks.errors import ConflictError
+from tasks.job import Job
+from tasks.models.mlflow_client import new_client
+from tasks.run_file import RunFile
+
+pytestmark = pytest.mark.stack
+PEOPLE = ("Ann", "Ben")
+ROLES = ("product", "risk")
+
+
+@pytest.fixture
+def life(world, monkeypatch) -> Life:
+    """The world's line, run in this process."""
+    monkeypatch.setenv("AVSS_HOME", str(world.folder / "home"))
+    gates = {name: {"quorum": 2, "roles": list(ROLES)} for name in ("step", "promotion")}
+    lenient = {"min_retention": 0.1, "worst_slice": None, "max_drop_per_step": None}
+    world.rewrite("policy.yaml", approvals=gates, kpis={"default": lenient})
+    return Life(world.folder, world.line)
+
+
+def look(world) -> tuple[Watched, str]:
+    told = io.StringIO()
+    with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
+        found = run_monitor(world.folder / "run.yaml", Console(file=told, width=110))
+    return found, told.getvalue()
+
+
+def long_reviews(numbers: range) -> bytes:
+    """Reviews as of another shop: ten times as long."""
+    said = {it: "w7 w8 " * 150 + f"number {it}" for it in numbers}
+    lines = [{"n": f"l{it}", "said": said[it], "mood": "good", "shop": "x"} for it in numbers]
+    return "".join(json.dumps(line) + "\n" for line in lines).encode()
+
+
+def test_a_model_in_use_is_watched_on_fresh_data(world, life, stack):
+    found, _ = look(world)
+    assert (found.version, found.exit_code) == (None, 0)  # nothing is in use yet
+    watching = {"on_breach": "ask", "on_bad_data": "alarm", "min_retention": 0.1}
+    world.rewrite("policy.yaml", monitoring=watching | {"min_of_promised": None})
+    assert life.agree(*PEOPLE).outcome == "promoted"
+    found, told = look(world)
+    assert (found.version, found.passed, found.exit_code) == ("1", True, 0), told
+    change = life.view.change(world.change)
+    logged = new_client().search_runs(
+        [new_client().get_experiment_by_name(world.line).experiment_id],
+        f"tags.`avss.model` = '{change.model}' and tags.`avss.version` = '1'",
+    )
+    assert len(logged) == 1
+
+    stack.data().put("2026/part-2.jsonl", long_reviews(range(240)))
+    found, told = look(world)
+    assert (found.passed, found.incident, found.exit_code) == (False, 1, 3)
+    assert "no version before" in found.rollback
+    assert "text_length" in told
+    again, _ = look(world)
+    assert again.incident == 1  # it is open, and no second one is
+    stack.data().delete("2026/part-2.jsonl")
+    found, _ = look(world)
+    assert (found.passed, found.incident, found.exit_code) == (True, None, 0)
+
+    counted = Counter(entry.type for entry in life.view.record.entries)
+    assert counted["monitor.checked"] == 4
+    assert counted["incident.opened"] == counted["incident.closed"] == 1
+    what_moved_behind_our_back_is_found(world)
+    world.avss("export", world.change, "--out", "pack")
+    report = json.loads(world.avss("verify", "pack", "--format", "json"))
+    assert any("incident 1" in one for one in report["notices"])
+    assert "w7 w8 w7" not in str([path.read_bytes() for path in files(world.folder / "pack")])
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def what_moved_behind_our_back_is_found(world) -> None:
+    busy = Job(RunFile.load(world.folder / "run.yaml"))  # a run that read the record before
+    before = busy.state
+    new_client().set_model_version_tag(world.line, "1", "avss.evidence", "0" * 64)
+    told = json.loads(world.avss("monitor", "--config", "run.yaml", "--format", "json", code=5))
+    assert any("avss.evidence" in one for one in told["findings"])
+    goes_on_after_what_was_said_aside(world, busy, before)
+
+
+def goes_on_after_what_was_said_aside(world, busy: Job, before) -> None:
+    opened = before.closed[0].change.opened
+    after, entry = append(busy, before, opened, f"{world.line}-0002", advance)
+    assert entry.sequence == before.length + 1
+    assert after.last_check is not None
+    other = Job(RunFile.load(world.folder / "run.yaml"))
+    append(other, after, resumed(opened), entry.change, advance)
+    with pytest.raises(ConflictError):  # what was said meanwhile is about the same change
+        append(busy, after, resumed(opened), entry.change, advance)
+
+
+def resumed(opened) -> RunResumed:
+    return RunResumed(at="pin the data", environment=opened.environment)
