@@ -21,6 +21,7 @@ from rich.console import Console
 
 from flows.mirrors import mirror
 from flows.narrative import Narrator
+from flows.progress import progress
 from flows.recording import append
 from flows.server import require_prefect
 from flows.terminal import terminal
@@ -201,7 +202,8 @@ def perform(job: Job, state: State, action: Action) -> Body | Dated | None:
     name, stage = MISSION[type(action)]
     run = task(name=name, task_run_name=title(action), cache_policy=NO_CACHE)(guarded(name, stage))
     try:
-        return run(job, state, action)
+        with progress(title(action)) as job.report:
+            return run(job, state, action)
     except Exception as error:
         if state.change is not None:
             fault = FaultRecorded(

@@ -1,5 +1,6 @@
 """What every stage of a change has at hand: the run, the law, the stores, the key."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +24,9 @@ from tasks.record.job_keys import first_key, read_job_key
 from tasks.record.journal import Journal
 from tasks.record.line_view import LineView
 from tasks.run_file import RunFile
+
+Report = Callable[[int, int], None]
+"""Called with what is done of a stage and what there is in all."""
 
 
 class Job(LineView):
@@ -52,6 +56,7 @@ class Job(LineView):
         self.journal = Journal(self.store, run.line, first, key, retention)
         self.record = self.journal
         self.models = ModelShelf(self.work)
+        self.report: Report = lambda _done, _total: None
         self._snapshots: dict[str, Snapshot] = {}
         remember(run.line, places)
 

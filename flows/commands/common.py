@@ -2,23 +2,19 @@
 
 import json
 import re
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from flows.progress import counted, progress
 from flows.terminal import terminal
 
 out = terminal()
 err = terminal(stderr=True)
 
 _UNSEEN = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
-Report = Callable[[int, int], None]
 
 
 class Format(StrEnum):
@@ -64,25 +60,14 @@ def _escaped(found: re.Match[str]) -> str:
     return json.dumps(found[0])[1:-1]
 
 
-@contextmanager
-def progress(title: str) -> Iterator[Report]:
-    """A progress callback `(done, total)`; drawn on stderr only when that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _done, _total: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
 def model_folder(source: str) -> str:
     """A source that `avss` can load: an s3:// prefix is fetched and verified first."""
     if not source.startswith("s3://"):
         return source
     from tasks.models.folders import fetch_model
 
-    return str(fetch_model(source))
+    with progress(f"Fetching {source}") as report:
+        return str(fetch_model(source, progress=counted(report)))
 
 
 def records_at(source: str, text_field: str | None = None) -> list[dict[str, Any]]:

@@ -145,9 +145,9 @@ def prune(
     """
     from avss.cutting.pruning import parse_drop, prune_model
 
-    result = prune_model(
-        model_folder(model), parse_drop(drop), out_dir, revision=revision, stack=stack.value
-    )
+    layers, folder = parse_drop(drop), model_folder(model)
+    with progress("Cutting, saving, loading again"):
+        result = prune_model(folder, layers, out_dir, revision=revision, stack=stack.value)
     if format is Format.json:
         print_json(result.to_json())
     else:

@@ -34,7 +34,8 @@ _PROVEN = ProofFact(passed=True, reason="reloaded in a fresh process before it w
 def measure_kpis(job: Job, model: str, manifest: str, split: Split) -> Outcomes:
     """One outcome per example for every KPI of the run, of the model with this digest."""
     loaded = job.models.load(model)
-    return measure(loaded.model, loaded.tokenizer, job.suite, job.records(manifest, split))
+    records = job.records(manifest, split)
+    return measure(loaded.model, loaded.tokenizer, job.suite, records, progress=job.report)
 
 
 def measure_against_base(
@@ -108,7 +109,12 @@ def _resources(job: Job, base: str, model: str) -> tuple[dict[str, Any], Resourc
     folders = job.models.folder(model), job.models.folder(base)
     try:
         profile = profile_model(
-            *folders, prompt_tokens=64, decode_tokens=6, batch_size=1, cost_model=_prices(job)
+            *folders,
+            prompt_tokens=64,
+            decode_tokens=6,
+            batch_size=1,
+            cost_model=_prices(job),
+            progress=job.report,
         )
     except InputError as error:
         return {}, unmeasured_resources(str(error).replace(str(folders[0].parent), "models"))

@@ -59,6 +59,7 @@ def rank(job: Job, state: State, action: RankLayers) -> LayersRanked:
         max_tokens=policy.calibration.max_tokens,
         max_length=_MAX_LENGTH,
         bootstrap=_BOOTSTRAP,
+        progress=job.report,
     )
     protected = policy.limits.protected(change.original_layers) | barred(state, change)
     free = len([layer for layer in change.kept if layer not in protected])
@@ -105,7 +106,8 @@ def try_shortlist(job: Job, state: State, action: ProbeShortlist) -> ShortlistPr
     try:
         plain = _plain_choice(job, state, action.step)
         beside = {plain} - {None, *action.shortlist}
-        found = probe(current.model, sequences, (*action.shortlist, *beside))
+        layers = (*action.shortlist, *beside)
+        found = probe(current.model, sequences, layers, progress=job.report)
     except UnsupportedArchitectureError as error:
         document: dict[str, Any] = {"skipped": str(error), "order": list(action.shortlist)}
     else:
@@ -170,6 +172,7 @@ def _heal(
                     healing.own_text_share,
                     checkpoint,
                 ),
+                progress=lambda at: job.report(at.tokens, at.budget),
             )
     except UnsupportedArchitectureError as error:
         return cut, {"method": "none", "reason": str(error)}

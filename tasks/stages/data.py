@@ -34,6 +34,7 @@ def pin(job: Job, state: State, action: PinSnapshot) -> SnapshotPinned:
         cache=cache("snapshots"),
         seen=_seen(job, state),
         personal=job.policy.data.personal_data,
+        progress=lambda _what, *of: job.report(*of),
     )
     digests = {name: split.sha256 for name, split in snapshot.manifest.splits.items()}
     return SnapshotPinned(

@@ -18,6 +18,7 @@ from rich.console import Group
 
 from flows.commands.common import print_json
 from flows.narrative import Narrator
+from flows.progress import progress
 from flows.render import checks_table, kpi_table, ranking_table, versions_table
 from flows.status_view import status_view
 from flows.terminal import SafeConsole, shown
@@ -183,6 +184,26 @@ def test_colours_obey_no_color():
     assert "\x1b[32m" in coloured.stdout
     assert "valid" in plain.stdout
     assert not re.search(r"\x1b\[[\d;]*3[1-7]m", plain.stdout)
+
+
+class Screen(io.StringIO):
+    """A terminal's stderr."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_tells_the_time_left_on_a_terminal_and_nothing_in_a_pipe(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for stderr in (Screen(), io.StringIO()):
+        monkeypatch.setattr(sys, "stderr", stderr)
+        with progress("Scoring \x1b[2J layers") as report:
+            report(1, 4)
+            report(4, 4)
+        told = stderr.getvalue()
+        assert ("left" in told) == stderr.isatty()
+        assert "\x1b[2J" not in told
+        assert stderr.isatty() or told == ""
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
