@@ -22,7 +22,11 @@ Ending = Literal[
     "nothing_to_do",
     "aborted",
 ]
-_OUTCOMES: dict[str, Outcome] = {"promoted": "pass", "open": "unknown"}
+_OUTCOMES: dict[str, Outcome | Literal["none"]] = {
+    "promoted": "pass",
+    "open": "unknown",
+    "nothing_to_do": "none",
+}
 
 
 class ChangeFact(Facts):
@@ -43,7 +47,7 @@ class ChangeFact(Facts):
     page: Annotated[str, Field(pattern=r"^(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/?)*$")] = ""
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> Outcome | Literal["none"]:
         """How the page marks it: promoted is met, open cannot be told, the rest was not met."""
         return _OUTCOMES.get(self.ending, "fail")
 
