@@ -65,18 +65,16 @@ def measure_or_recall(
     found = {}
     if reuse:
         found = {name: kept for name, path in places.items() if (kept := _read(path, name))}
-    missing = tuple(kpi for kpi in suite.kpis if kpi.name not in found)
-    if missing:
-        model, tokenizer = load()
-        fresh = measure(model, tokenizer, KpiSuite(kpis=missing), records, progress=progress)
-        for kpi in fresh.kpis:
-            if kpi.name in places:
-                _write(places[kpi.name], kpi)
-        measured = {kpi.name: kpi for kpi in fresh.kpis}
-    else:
-        measured = {}
-    ordered = tuple((found | measured)[kpi.name] for kpi in suite.kpis)
-    return Kept(Outcomes(suite.digest, ordered), tuple(found))
+    reused = tuple(found)
+    missing = [kpi for kpi in suite.kpis if kpi.name not in found]
+    model, tokenizer = load() if missing else (None, None)
+    for kpi in missing:  # each kept as soon as it is known: a run that is stopped loses only one
+        alone = measure(model, tokenizer, KpiSuite(kpis=(kpi,)), records, progress=progress)
+        found[kpi.name] = alone.kpis[0]
+        if kpi.name in places:
+            _write(places[kpi.name], alone.kpis[0])
+    ordered = tuple(found[kpi.name] for kpi in suite.kpis)
+    return Kept(Outcomes(suite.digest, ordered), reused)
 
 
 def _places(

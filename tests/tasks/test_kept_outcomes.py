@@ -112,6 +112,7 @@ def test_without_a_place_to_keep_things_it_measures_all_the_same(shelf):
     assert shelf.measure(TEXT, folder=lambda: Path("/proc/nowhere")).reused == ()
 
 
-def test_bad_input_stays_bad_input(shelf):
+def test_what_was_measured_before_a_failure_is_kept(shelf):
     with pytest.raises(InputError, match="there is no field 'missing'"):
-        shelf.measure(TEXT | {"text": "{missing}"})
+        shelf.measure(TEXT, BYTES | {"text": "{missing}"})
+    assert shelf.measure(TEXT, BYTES).reused == ("text",)
