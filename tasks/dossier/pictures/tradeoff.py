@@ -115,7 +115,7 @@ def _tradeoff(
                 name,
                 tuple(
                     Point(across(x), down(y), None if low is None else down(low), x, y, low)
-                    for x, y, low in sorted(values)
+                    for x, y, low in sorted(values, key=lambda row: row[:2])
                 ),
             )
             for name, values in series.items()
