@@ -178,10 +178,10 @@ class Year:
         assert report.clean, report.findings
         packs = {state.closed[0].change.id, state.closed[-1].change.id}
         packs |= {move.change for move in state.moves if isinstance(move.over, AliasMoved)}
-        for change in sorted(packs):
-            export_pack(view, change, folder / change)
-            verify_folder(folder / change)
         with self.time():
+            for change in sorted(packs):
+                export_pack(view, change, folder / change)
+                verify_folder(folder / change)
             assert plan_cleaning(self.places).leftovers == ()
             now = clock.now()
         models, allowed = self.models_kept(), models_allowed(state, now, CANDIDATE_DAYS)
