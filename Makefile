@@ -26,8 +26,9 @@ lint: install  ## format, lint and type checks
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# Two processes, since most of what takes long waits for servers; each has its own stack.
 test: lint  ## everything that must hold
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 format: install  ## rewrite in the house format
 	$(BIN)/ruff format .
