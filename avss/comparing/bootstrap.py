@@ -57,7 +57,8 @@ def paired_retention(
         return _because(told, "one example gives no confidence limit")
     low = _low(metric, candidate, base, size, retention, (confidence, resamples, seed))
     if low is None or _nothing_broke(metric, candidate, base):
-        unseen = _unanimous(metric, value, base_value, retention, size, confidence)
+        weighty = _examples(metric, base, size)
+        unseen = _unanimous(metric, value, base_value, retention, weighty, confidence)
         low = unseen if low is None else min(low, unseen)
     if not math.isfinite(low):
         return _because(told, f"too few examples: in many resamples, {metric.undefined}")
@@ -147,7 +148,16 @@ def _no_ratio(metric: Metric, value: float, base_value: float) -> str | None:
 
 def _nothing_broke(metric: Metric, candidate: Columns, base: Columns) -> bool:
     """No example was right with the base and is wrong now: a bootstrap would rule losses out."""
-    return metric.right is not None and bool(np.all(candidate[metric.right] >= base[metric.right]))
+    column = "correct" if metric.by_class else metric.right
+    return column is not None and bool(np.all(candidate[column] >= base[column]))
+
+
+def _examples(metric: Metric, base: Columns, size: int) -> int:
+    """How many examples count for the limit: over classes, as if all were as rare as the rarest."""
+    if not metric.by_class:
+        return size
+    counts = np.bincount(base["truth"].astype(np.int64))
+    return int(counts[counts > 0].min() * (counts > 0).sum())
 
 
 def _unanimous(

@@ -23,13 +23,15 @@ class Metric:
 
     `bounded`: the value lies in [0, 1] and a single example moves it by at most about 1/n.
     `right`: the 0/1 column whose mean it is, where it is one; only then can pairs of answers be
-    counted as broken or mended.
+    counted as broken or mended. `by_class`: it is a mean over classes of right or wrong answers,
+    the 0/1 column `correct`, so that an example of a rare class moves it by more than 1/n.
     """
 
     higher_is_better: bool
     statistic: Statistic
     bounded: bool = True
     right: str | None = None
+    by_class: bool = False
     undefined: str = "no example has a value"
 
     def value(self, columns: Columns) -> float:
@@ -132,8 +134,8 @@ def _perplexity(unit: str) -> Metric:
 METRICS: Mapping[str, Metric] = {
     "accuracy": _share("correct", right=True),
     "accuracy_normalized": _share("correct_normalized", right=True),
-    "balanced_accuracy": Metric(True, balanced_accuracy),
-    "macro_f1": Metric(True, macro_f1),
+    "balanced_accuracy": Metric(True, balanced_accuracy, by_class=True),
+    "macro_f1": Metric(True, macro_f1, by_class=True),
     "auc": Metric(True, auc, undefined="only one class occurs, and AUC needs two"),
     "calibration_error": Metric(False, calibration_error),
     "token_perplexity": _perplexity("tokens"),

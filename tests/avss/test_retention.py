@@ -241,3 +241,28 @@ def test_label_flips_are_drift_whether_right_or_wrong() -> None:
     assert drift.label_flip_rate == pytest.approx(10 / 120)
     assert {one.slice: one.label_flip_rate for one in drift.slices}["part=c"] == 0.5
     assert drift.next_token_kl is None
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1"])
+@pytest.mark.parametrize("mended", [0, 1])
+def test_few_answers_that_all_hold_are_no_proof_over_classes(metric: str, mended: int) -> None:
+    """16 answers of which none broke: the limit is far from 1, further with a rarer class."""
+    lows = []
+    for rare in (8, 2):
+        truth = np.array([1] * rare + [0] * (16 - rare))
+        base, candidate = (np.where(np.arange(16) < wrong, 1 - truth, truth) for wrong in (1, 0))
+        pair = [answers(truth, one, metric) for one in (candidate if mended else base, base)]
+        low = compare(*pair).kpis[0].retention_low
+        assert low is not None
+        lows.append(low)
+    assert lows[1] < lows[0] < 0.95
+
+
+def answers(truth: Any, predicted: Any, metric: str) -> Outcomes:
+    columns = {
+        "truth": truth.astype(float),
+        "predicted": predicted.astype(float),
+        "correct": (truth == predicted).astype(float),
+        "probabilities": np.eye(2)[predicted],
+    }
+    return outcomes(columns, metrics=(metric,))
