@@ -28,7 +28,7 @@ lint: install  ## format, lint and type checks
 
 # Two processes, since most of what takes long waits for servers; each has its own stack.
 test: lint  ## everything that must hold
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 format: install  ## rewrite in the house format
 	$(BIN)/ruff format .
