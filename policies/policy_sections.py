@@ -133,12 +133,17 @@ class DataDriftLimits(Frozen):
 
 
 class ScoreDriftLimits(Frozen):
-    """From which distance on a ranking is another one than in the step before."""
+    """From which distance on a ranking is another one than in the step before.
+
+    A change's first ranking is compared with the last one of the change whose model is in use.
+    """
 
     rank_change: Annotated[float, Field(gt=0, le=2)] = 0.5
     """1 - Spearman's correlation of the layers' scores."""
     lowest_change: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Share of the lowest layers that is not among them any more."""
+    score_change: Distance | None = None
+    """Median |log ratio| of the layers' scores, each over their median; null: only shown."""
 
 
 class OutputDriftLimits(Frozen):

@@ -102,5 +102,9 @@ class Job(LineView):
 def drift_limits(policy: Policy) -> DriftLimits:
     """A policy's thresholds as the drift checks take them."""
     named = policy.drift.data.model_dump() | policy.drift.scores.model_dump()
-    known = {name: named[name] for name in named if name in DriftLimits.model_fields}
+    known = {
+        name: named[name]
+        for name in named
+        if name in DriftLimits.model_fields and named[name] is not None
+    }
     return DriftLimits.model_validate(known)

@@ -65,7 +65,11 @@ class ScoreDrift(Rule):
     """The layers rank much as they did in the step before."""
 
     name = "score_drift"
-    reads = ("drift.scores.rank_change", "drift.scores.lowest_change")
+    reads = (
+        "drift.scores.rank_change",
+        "drift.scores.lowest_change",
+        "drift.scores.score_change",
+    )
     steps_only = True
 
     def judge(self, measurements: Measurements, policy: Policy) -> Iterator[Verdict]:
@@ -80,17 +84,25 @@ class ScoreDrift(Rule):
             )
             return
         checks = {check.name: check for check in facts.checks}
-        for name in type(limits).model_fields:
+        for name, limit in limits:
+            if limit is None:
+                continue
             check = checks.get(name, DriftCheckFact(name=name, distance=None))
-            yield self.at_most(name, check.distance, getattr(limits, name), check.reason)
+            yield self.at_most(name, check.distance, limit, check.reason)
 
     def explain(self, policy: Policy) -> Iterator[str]:
         limits = policy.drift.scores
         yield (
             "From step to step the ranking of layers may change by at most "
             f"{limits.rank_change:g} (1 - Spearman's correlation), and at most "
-            f"{limits.lowest_change:.0%} of the lowest layers may be others."
+            f"{limits.lowest_change:.0%} of the lowest layers may be others; the first step is "
+            "compared with the change whose model is in use."
         )
+        if limits.score_change is not None:
+            yield (
+                "The scores themselves may move by at most "
+                f"{limits.score_change:g} (median of |log ratio|, each over their median)."
+            )
 
 
 class OutputDrift(Rule):

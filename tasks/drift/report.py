@@ -48,6 +48,9 @@ class DriftLimits(BaseModel):
     lowest_change: float = Field(
         0.8, gt=0, le=1, description="Share of the lowest layers that is not among them any more."
     )
+    score_change: float = Field(
+        1.0, gt=0, description="Median |log ratio| of the layers' scores, each over their median."
+    )
     confidence: float = Field(
         0.95, gt=0.5, lt=1, description="That a check of unchanged data raises no alarm at all."
     )

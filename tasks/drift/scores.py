@@ -1,6 +1,8 @@
 """Whether the layers' scores say something else than before: between steps, between snapshots."""
 
 from collections.abc import Mapping
+from math import log
+from statistics import median
 
 from scipy.stats import spearmanr
 
@@ -36,6 +38,7 @@ def score_drift(
     checks = (
         _rank_change(now, then, limits),
         _lowest_change(both, current, reference, lowest, limits),
+        _score_change(now, then, limits),
     )
     return DriftReport("score", against, sizes, checks)
 
@@ -49,6 +52,21 @@ def _rank_change(now: list[float], then: list[float], limits: DriftLimits) -> Dr
         return DriftCheck.unsure(name, method, threshold, "all layers have the same score")
     distance = 1 - float(spearmanr(now, then).statistic)
     return DriftCheck.judged(name, method, threshold, distance, 0.0)
+
+
+def _score_change(now: list[float], then: list[float], limits: DriftLimits) -> DriftCheck:
+    """How far the scores' distribution over the layers moved, whatever their common scale."""
+    name, method = "score_change", "median |log ratio| of score / median score"
+    if len(now) < _FEWEST_LAYERS:
+        reason = f"only {len(now)} layers are in both rankings"
+        return DriftCheck.unsure(name, method, limits.score_change, reason)
+    if min(*now, *then) <= 0:
+        return DriftCheck.unsure(
+            name, method, limits.score_change, "a layer's score is not above 0"
+        )
+    moved = [log(a / median(now)) - log(b / median(then)) for a, b in zip(now, then, strict=True)]
+    distance = median([abs(one) for one in moved])
+    return DriftCheck.judged(name, method, limits.score_change, distance, 0.0)
 
 
 def _lowest_change(

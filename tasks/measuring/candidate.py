@@ -11,7 +11,7 @@ from avss.errors import InputError
 from avss.kpis import measure
 from avss.profiling.costs import CostModel
 from avss.profiling.profile import profile_model
-from policies.lifecycle import ChangeState, StepState, layer_facts
+from policies.lifecycle import ChangeState, State, StepState, layer_facts
 from policies.measurements import Measured, Measurements, ProofFact, ResourceFacts
 from policies.schema import Step
 from tasks.data.source import Split
@@ -27,6 +27,7 @@ from tasks.measuring.facts import (
     retention_of,
 )
 from tasks.measuring.resources import resource_facts, unmeasured_resources
+from tasks.stages.now import change_of
 
 _PROVEN = ProofFact(passed=True, reason="reloaded in a fresh process before it was saved")
 
@@ -39,13 +40,13 @@ def measure_kpis(job: Job, model: str, manifest: str, split: Split) -> Outcomes:
 
 
 def measure_against_base(
-    job: Job, change: ChangeState, step: StepState, asked: Step, attempt: int
+    job: Job, state: State, step: StepState, asked: Step, attempt: int
 ) -> tuple[Measurements, dict[str, str]]:
     """Measure the step's last candidate on validation, or for the promotion the whole on holdout.
 
     Args:
         job: the run.
-        change: the open change; its base was measured.
+        state: of the line; its open change's base was measured.
         step: the step whose ranking and calibration stand behind the candidate.
         asked: the step's number, or "promotion".
         attempt: of the step.
@@ -53,12 +54,12 @@ def measure_against_base(
     Returns:
         The measurements, and the digests of the documents behind them by name.
     """
-    whole = asked == "promotion"
+    whole, change = asked == "promotion", change_of(state)
     model = change.model if whole else step.attempts[attempt - 1].built.model
     split: Split = "holdout" if whole else "validation"
     comparison, outputs = _against_base(job, change, model, split)
     profile, resources = _resources(job, change.opened.base_model, model)
-    ranking = _ranking_drift(job, change, step)
+    ranking = _ranking_drift(job, state, step)
     reports = {"kpis": comparison.to_json(), "outputs": outputs.to_json(), "score_drift": ranking}
     if profile:
         reports["profile"] = profile
@@ -126,16 +127,23 @@ def _prices(job: Job) -> CostModel | None:
     return CostModel(**job.run.cost.model_dump()) if job.run.cost else None
 
 
-def _ranking_drift(job: Job, change: ChangeState, step: StepState) -> dict[str, Any]:
-    """This step's ranking against the one before it."""
-    before = change.step(step.number - 1)
+def _ranking_drift(job: Job, state: State, step: StepState) -> dict[str, Any]:
+    """This step's ranking against the one before it; the first against that of the model in use.
+
+    So a new snapshot that ranks the same layers otherwise is seen.
+    """
+    before, against = change_of(state).step(step.number - 1), f"step {step.number - 1}"
+    earlier = state.promoted
+    if before is None and earlier is not None and earlier.change.approved_steps:
+        before = earlier.change.approved_steps[-1]
+        against = f"{earlier.change.id}, step {before.number}"
     reference = before and before.ranked and before.ranked.scores
     current = _recorded(job, step.ranked and step.ranked.scores)
     return score_drift(
         _avss(current),
         _avss(job.documents.get(reference)) if reference else None,
         lowest=job.policy.selection.shortlist,
-        against=f"step {step.number - 1}" if reference else None,
+        against=against if reference else None,
         limits=job.drift_limits(),
     ).to_json()
 

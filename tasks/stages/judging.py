@@ -18,9 +18,8 @@ from tasks.stages.now import attempt_of, change_of, pinned, step_of
 
 def measure_candidate(job: Job, state: State, action: MeasureCandidate) -> CandidateMeasured:
     """Everything the rules read about one candidate, on the validation split."""
-    change = change_of(state)
     measurements, reports = measure_against_base(
-        job, change, step_of(change, action.step), action.step, action.attempt
+        job, state, step_of(change_of(state), action.step), action.step, action.attempt
     )
     return CandidateMeasured(
         step=action.step,
@@ -58,7 +57,7 @@ def confirm(job: Job, state: State, action: ConfirmHoldout) -> HoldoutConfirmed:
     change = change_of(state)
     step = change.approved_steps[-1]
     chosen = next(at for at, one in enumerate(step.attempts, 1) if one is step.chosen)
-    measurements, reports = measure_against_base(job, change, step, "promotion", 1)
+    measurements, reports = measure_against_base(job, state, step, "promotion", 1)
     documents = _documents(change, step, chosen) | reports
     evidence = make_evidence(change, "promotion", measurements, documents, job.policy)
     return HoldoutConfirmed(

@@ -201,12 +201,20 @@ def test_an_alarm_needs_size_and_certainty(distance: float, threshold: float, no
 
 
 SCORES = {layer: float(layer) for layer in range(12)}
+POSITIVE = {layer: score + 1 for layer, score in SCORES.items()}
 
 
 def test_scores_of_the_same_order_have_not_drifted() -> None:
-    report = score_drift({layer: score**3 for layer, score in SCORES.items()}, SCORES)
+    report = score_drift({layer: (score + 1) ** 9 for layer, score in SCORES.items()}, POSITIVE)
+    assert report.checks[0].distance == report.checks[1].distance == 0
+    assert drifted(report) == {"score_change"}
+
+
+def test_scores_on_another_scale_have_not_drifted() -> None:
+    found = {layer: 7 * (score + 1) for layer, score in SCORES.items()}
+    report = score_drift(found, {layer: score + 1 for layer, score in SCORES.items()})
     assert report.passed
-    assert [it.distance for it in report.checks] == [0, 0]
+    assert [it.distance for it in report.checks] == pytest.approx([0, 0, 0])
 
 
 def test_a_removed_layer_is_left_out_of_the_comparison() -> None:
