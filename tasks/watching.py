@@ -20,6 +20,7 @@ from tasks.home import cache
 from tasks.job import Job, drift_limits
 from tasks.measuring.facts import data_facts, drift_facts, retention_of
 from tasks.models.runs import log_step
+from tasks.stages.data import eyes
 from tasks.stages.now import pinned
 
 
@@ -35,7 +36,7 @@ def check_in_use(job: Job, live: ChangeState) -> MonitorChecked:
     if live.registered is None:
         raise ValueError("a model in use is registered")
     policy = job.policy_of(live)
-    fresh = pin_snapshot(job.run.data, cache=cache("snapshots"))
+    fresh = pin_snapshot(job.run.data, cache=cache("snapshots"), personal=policy.data.personal_data)
     manifest = job.keep_snapshot(fresh)
     records = job.records(manifest, "validation")[: policy.monitoring.sample]
     kpis, notes = _kpis(job, live, policy, records)
@@ -45,7 +46,7 @@ def check_in_use(job: Job, live: ChangeState) -> MonitorChecked:
         base_model=live.opened.base_model,
         sampled=len(records),
         data=_contract(job, fresh, policy, pinned(live).manifest),
-        data_drift=_drift(job, fresh, policy, pinned(live).manifest),
+        data_drift=_drift(job, fresh, policy, live),
         kpis=kpis,
         notes=notes,
     )
@@ -131,15 +132,18 @@ def _contract(job: Job, fresh: Snapshot, policy: Policy, before: str) -> DataFac
         now=clock.now(),
         min_records=policy.data.min_records,
         previous=job.manifest(before),
+        personal=policy.data.personal_data,
     )
     return data_facts(report.to_json())
 
 
-def _drift(job: Job, fresh: Snapshot, policy: Policy, before: str) -> DriftFacts:
+def _drift(job: Job, fresh: Snapshot, policy: Policy, live: ChangeState) -> DriftFacts:
+    before = pinned(live).manifest
     report = data_drift(
         read_split(fresh, "calibration"),
         read_split(job.snapshot(before), "calibration"),
         against=before,
         limits=drift_limits(policy),
+        states=eyes(job, live),
     )
     return drift_facts(report.to_json())

@@ -94,7 +94,7 @@ def check_drift(job: Job, state: State, action: CheckDataDrift) -> DriftChecked:
         read_split(job.snapshot(current), "calibration"),
         against="calibration",
         limits=job.drift_limits(),
-        states=_eyes(job, change),
+        states=eyes(job, change),
     )
     since = {
         earlier.id: like
@@ -119,12 +119,12 @@ def _drift(
         read_split(job.snapshot(reference), "calibration") if reference else None,
         against=reference,
         limits=job.drift_limits(),
-        states=_eyes(job, change),
+        states=eyes(job, change),
         html=page,
     )
 
 
-def _eyes(job: Job, change: ChangeState) -> States:
+def eyes(job: Job, change: ChangeState) -> States:
     """What the change's base makes of texts."""
 
     def states(texts: Sequence[str]) -> Any:
