@@ -134,7 +134,7 @@ def model(index: Path, monkeypatch) -> list[Path]:
     """What was converted; the conversion itself has its tests in `avss`."""
     conversions: list[Path] = []
 
-    def convert(source: Path, out: Path, dtype: object) -> Path:
+    def convert(source: Path, out: Path) -> Path:
         conversions.append(source)
         out.mkdir()
         (out / "model.safetensors").write_bytes(source.read_bytes())
