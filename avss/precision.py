@@ -6,7 +6,8 @@ import torch
 def has_bfloat16(device: torch.device) -> bool:
     """Whether `device` multiplies bfloat16 matrices faster than float32.
 
-    A CPU does with matrix tiles (AMX); with AVX-512's bfloat16 alone it was slower where measured.
+    A CPU does with matrix tiles (AMX); with AVX-512's bfloat16 alone it was slower
+    (`benchmarks/precision.py`).
     """
     if device.type == "cpu":
         return bool(torch.cpu._is_amx_tile_supported())

@@ -10,7 +10,8 @@ from flows.optimize import ConfigParameter, line_in_name
 from policies.entries import Entry
 from policies.lifecycle import Wish
 from tasks.models.moving import MoveEnding, move_alias
-from tasks.record.keeper import Keeper, places_in
+from tasks.places import Places
+from tasks.record.keeper import Keeper
 from tasks.run_file import RunFile
 
 
@@ -35,7 +36,7 @@ def rollback(
         Where the move stands: the first run asks, a run after the decision moves the alias.
     """
     run = RunFile.load(Path(config))
-    keeper = Keeper(run.line, places_in(run), run)
+    keeper = Keeper(run.line, Places.of(run.buckets.work, run.buckets.ledger), run)
     logger: Any = get_run_logger()
 
     def tell(entry: Entry) -> None:

@@ -188,12 +188,13 @@ def _move(
     from flows.terminal import terminal
     from policies.lifecycle import Wish
     from tasks.models.moving import move_alias
-    from tasks.places import places_of
-    from tasks.record.keeper import Keeper, places_in
+    from tasks.places import Places, places_of
+    from tasks.record.keeper import Keeper
     from tasks.run_file import RunFile
 
     run = RunFile.load(config) if config else None
-    places = places_in(run) if run else places_of(line, *buckets)
+    named = Places.of(run.buckets.work, run.buckets.ledger) if run else None
+    places = named or places_of(line, *buckets)
     keeper = Keeper(line, places, run)
     narrator = Narrator(terminal(stderr=format is Format.json), keeper.documents.get)
     wish = Wish(requester or keeper.requester, reason, version)

@@ -16,7 +16,6 @@ from tasks.record.job_keys import read_job_key
 from tasks.record.journal import Journal
 from tasks.record.line_view import LineView
 from tasks.run_file import RunFile
-from tasks.s3.objects import parse_uri
 
 
 class Keeper(LineView):
@@ -41,12 +40,3 @@ class Keeper(LineView):
         self.policy = load_policy(run.seen(run.policy)) if run else self.policy_of(last)
         self.roster = load_roster(Path(run.seen(run.approvers))) if run else self.roster_of(last)
         self.journal.retention = timedelta(days=self.policy.ledger.retention_days)
-
-
-def places_in(run: RunFile) -> Places:
-    """The buckets that a run file names."""
-    work, ledger = (
-        parse_uri(name if name.startswith("s3://") else f"s3://{name}").bucket
-        for name in (run.buckets.work, run.buckets.ledger)
-    )
-    return Places(work, ledger)
