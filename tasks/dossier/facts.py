@@ -121,10 +121,20 @@ class TradeoffPoint(Facts):
     layers_removed: int
     step: int | None = None
     this_step: bool = False
+    refused: bool = False
+    """Whether the rules refused this candidate, so that the change ended before it."""
     kpis: tuple[RetentionFact, ...] = ()
     speed: Number | None = None
     size: Number | None = None
     cost: Number | None = None
+
+
+class ReachFact(Facts):
+    """How many layers can go while every KPI keeps `kept` of the base: estimated, and surely."""
+
+    kept: Number
+    layers: int
+    layers_surely: int
 
 
 class CandidateFact(Facts):
@@ -323,6 +333,7 @@ class DossierFacts(Facts):
     outputs: tuple[OutputFact, ...] = ()
     examples: tuple[ExampleFact, ...] = ()
     tradeoff: tuple[TradeoffPoint, ...] = ()
+    reach: tuple[ReachFact, ...] = ()
     candidates: tuple[CandidateFact, ...] = ()
     probes: tuple[ProbeFact, ...] = ()
     base_loss: Number | None = None

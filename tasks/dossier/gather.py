@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -28,7 +28,7 @@ from tasks.dossier.science import (
     ProfileDocument,
     ScoresDocument,
 )
-from tasks.dossier.tradeoff import tradeoff_points
+from tasks.dossier.tradeoff import Measured, reach, tradeoff_points
 from tasks.dossier.unknowns import unknown_facts
 
 _DIGESTS = ("policy", "base_model", "parent_model", "candidate_model")
@@ -74,14 +74,17 @@ def gather(
     *,
     policy: Policy,
     earlier: Sequence[StepSource] = (),
+    refused: Sequence[StepSource] = (),
     surroundings: Surroundings | None = None,
 ) -> DossierFacts:
     """The facts of the step in `source`, after the approved steps `earlier` (oldest first).
 
+    `refused` are the judged candidates of a step that nothing passed, after all that was approved.
     Raises DataError for evidence or a document that is not what its producer writes.
     """
     around = surroundings or Surroundings()
     past, step = [_read(one) for one in earlier], _read(source)
+    curve = tradeoff_points(_measured((*past, step)), _measured(map(_read, refused)))
     facts = DossierFacts(
         line=step.evidence.line,
         change=step.evidence.change,
@@ -92,7 +95,8 @@ def gather(
         passed=step.evidence.passed,
         confidence=step.kpis.confidence,
         verdicts=reading.verdict_facts(step.evidence.verdicts),
-        tradeoff=tradeoff_points([(one.evidence, one.kpis, one.profile) for one in (*past, step)]),
+        tradeoff=curve,
+        reach=reach(curve),
         profile=profile_facts(step.evidence.measurements, step.profile),
         cost=cost_fact(step.profile),
         digests=_digests(step.evidence),
@@ -111,6 +115,10 @@ def _read(source: StepSource) -> _Step:
     document = read_document(KpisDocument, source.documents, "kpis")
     profile = read_document(ProfileDocument, source.documents, "profile")
     return _Step(evidence, quality.measured_kpis(evidence, document), profile)
+
+
+def _measured(steps: Iterable[_Step]) -> list[Measured]:
+    return [(step.evidence, step.kpis, step.profile) for step in steps]
 
 
 def _before(step: _Step, past: Sequence[_Step]) -> KpisDocument | None:

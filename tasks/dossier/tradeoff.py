@@ -1,24 +1,37 @@
-"""The trade-off so far: one point for the base and one a step."""
+"""The trade-off so far: one point for the base, one a step, and how far one can go."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 from tasks.dossier.documents import EvidenceDocument
-from tasks.dossier.facts import RetentionFact, TradeoffPoint
+from tasks.dossier.facts import ReachFact, RetentionFact, TradeoffPoint, surely_kept
 from tasks.dossier.resources import cost_fact, speed
 from tasks.dossier.science import KpisDocument, ProfileDocument
 
 Measured = tuple[EvidenceDocument, KpisDocument, ProfileDocument | None]
 
+LEVELS = (0.99, 0.97, 0.95, 0.90, 0.80)
+"""Retentions at which the page says how far one can go."""
 
-def tradeoff_points(steps: Sequence[Measured]) -> tuple[TradeoffPoint, ...]:
+
+def tradeoff_points(
+    steps: Sequence[Measured], refused: Sequence[Measured] = ()
+) -> tuple[TradeoffPoint, ...]:
     """Points of the steps (oldest first, this one last) after the base's own, with nothing lost.
 
     Steps without KPIs have no point; without any there is no curve. Of points with as many layers
-    removed, the later one stands: the promotion measures the last step's model anew.
+    removed, the later one stands: the promotion measures the last step's model anew. Of `refused`
+    candidates, which would have gone further, the one whose worst KPI keeps most ends the curve.
     """
     points = [_point(step, this_step=step is steps[-1]) for step in steps]
+    beyond = [_point(step, this_step=False) for step in refused]
+    if any(point.kpis for point in beyond):
+        best = max(
+            (point for point in beyond if point.kpis), key=lambda at: _least(at, surely_kept)
+        )
+        points.append(best.model_copy(update={"refused": True}))
     measured = list({point.layers_removed: point for point in points if point.kpis}.values())
     if not measured:
         return ()
@@ -30,6 +43,35 @@ def tradeoff_points(steps: Sequence[Measured]) -> tuple[TradeoffPoint, ...]:
         if any(getattr(point, name) is not None for point in measured)
     }
     return (TradeoffPoint(layers_removed=0, kpis=whole, **unchanged), *measured)
+
+
+def reach(points: Sequence[TradeoffPoint]) -> tuple[ReachFact, ...]:
+    """For each of `LEVELS`, the most layers up to which every KPI of every point keeps that much.
+
+    Surely means by the lower confidence limit; a KPI without one counts by its estimate.
+    """
+    return tuple(
+        ReachFact(
+            kept=level,
+            layers=_furthest(points, level, lambda kept: kept.retention or 0.0),
+            layers_surely=_furthest(points, level, surely_kept),
+        )
+        for level in LEVELS
+        if points
+    )
+
+
+_Kept = Callable[[RetentionFact], float]
+
+
+def _furthest(points: Sequence[TradeoffPoint], level: float, kept: _Kept) -> int:
+    ordered = sorted(points, key=lambda point: point.layers_removed)
+    held = takewhile(lambda point: _least(point, kept) >= level, ordered)
+    return max((point.layers_removed for point in held), default=0)
+
+
+def _least(point: TradeoffPoint, kept: _Kept) -> float:
+    return min(map(kept, point.kpis), default=0.0)
 
 
 def _point(step: Measured, *, this_step: bool) -> TradeoffPoint:

@@ -29,6 +29,7 @@ def page_of(view: LineView, change: ChangeState, step: Step, language: str | Non
         _source(view, digest),
         policy=view.policy_of(change),
         earlier=[_source(view, one) for one in _earlier(change, step)],
+        refused=[_source(view, one) for one in _refused(change, step)],
         surroundings=_surroundings(view, change, step, digest),
     )
     return render(facts, language or view.documents.get(change.opened.run)["language"])
@@ -47,6 +48,13 @@ def _earlier(change: ChangeState, step: Step) -> Iterator[str]:
             yield chosen.judged.evidence
         if one.number == step:
             return
+
+
+def _refused(change: ChangeState, step: Step) -> Iterator[str]:
+    """Evidence of the candidates that were refused after the last approved step: the end."""
+    last = change.steps[-1] if change.steps and step == "promotion" else None
+    if last is not None and not last.approved:
+        yield from (one.judged.evidence for one in last.attempts if one.judged and one.failed_rules)
 
 
 def _surroundings(view: LineView, change: ChangeState, step: Step, digest: str) -> Surroundings:

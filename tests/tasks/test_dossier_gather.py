@@ -268,6 +268,30 @@ def test_the_promotion_is_measured_anew_in_place_of_the_last_step() -> None:
     assert "holdout" not in {gap.kind for gap in facts.unknowns}
 
 
+def test_the_curve_ends_at_the_best_candidate_that_was_refused() -> None:
+    whole = {**evidence(1, (5,), 0.96), "step": "promotion", "proposed_layer": None}
+    whole["measurements"] = {**whole["measurements"], "step": "promotion"}
+    refused = [StepSource(evidence(2, (5, layer), kept)) for layer, kept in ((3, 0.7), (7, 0.89))]
+    facts = gather(StepSource(whole), policy=POLICY, refused=refused)
+    assert [(point.layers_removed, point.refused) for point in facts.tradeoff] == [
+        (0, False),
+        (1, False),
+        (2, True),
+    ]
+    assert facts.tradeoff[-1].kpis[0].retention == 0.89
+    reached = {one.kept: (one.layers, one.layers_surely) for one in facts.reach}
+    assert reached == {0.99: (0, 0), 0.97: (0, 0), 0.95: (1, 0), 0.9: (1, 1), 0.8: (2, 2)}
+    page = render(facts)
+    assert 'class="refused"' in page
+    assert "How far one could go" in page
+
+
+def test_what_lies_beyond_a_loss_is_out_of_reach() -> None:
+    earlier = [StepSource(evidence(1, (5,), 0.85))]
+    facts = gather(StepSource(evidence(2, (5, 3), 0.99)), policy=POLICY, earlier=earlier)
+    assert {one.kept: one.layers for one in facts.reach}[0.9] == 0
+
+
 def test_money_and_speed_come_from_the_profile() -> None:
     speeds = tuple(
         ProfiledSpeed(name, "tokens/s", True, 120.0, 100.0, 1.2, 1.1, 1.3)

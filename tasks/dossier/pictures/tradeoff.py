@@ -23,6 +23,7 @@ class Point:
     layers: int
     value: float
     low: float | None
+    refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ def _tradeoff(
     left_out: int,
 ) -> Tradeoff:
     across, down = picture
+    refused = {point.layers_removed for point in points if point.refused}
     here = next((point.layers_removed for point in points if point.this_step), None)
     whole = sorted({round(tick) for tick in across.ticks(8)})
     return Tradeoff(
@@ -114,7 +116,15 @@ def _tradeoff(
             Curve(
                 name,
                 tuple(
-                    Point(across(x), down(y), None if low is None else down(low), x, y, low)
+                    Point(
+                        across(x),
+                        down(y),
+                        None if low is None else down(low),
+                        x,
+                        y,
+                        low,
+                        refused=x in refused,
+                    )
                     for x, y, low in sorted(values, key=lambda row: row[:2])
                 ),
             )
