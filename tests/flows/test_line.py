@@ -42,6 +42,7 @@ def test_a_line_is_registered_audited_and_rolled_back(world, life):
     assert change.opened.start_model == life.view.change(first.change).model
     assert (len(change.start_kept), len(change.kept)) == (5, 4)
     assert change.base.start is not None
+    first_rankings_are_compared_across_changes(life, first.change, second.change)
     assert Registry().aliases(world.line) == {"champion": "2", "previous": "1"}
     assert json.loads(world.avss("registry", "audit", world.line, "--format", "json"))["clean"]
 
@@ -75,6 +76,20 @@ def registered_as_it_should_be(world, life):
     assert 0 < float(made.tags["avss.parameters"]) < 1
     assert "avss.retention" in made.tags
     assert trial["transformers"]["answered"] == trial["mlflow"]["answered"]
+
+
+def first_rankings_are_compared_across_changes(life, earlier, later):
+    compared = [
+        life.view.documents.get(
+            life.view.change(one).steps[0].attempts[0].measured.reports["score_drift"]
+        )
+        for one in (earlier, later)
+    ]
+    assert [one["against"] for one in compared] == [None, f"{earlier}, step 1"]
+    assert compared[0]["checks"] == []
+    assert compared[1]["sizes"]["common"] == 5
+    assert all(check["distance"] is not None for check in compared[1]["checks"])
+    assert compared[1]["checks"]
 
 
 def what_moves_behind_our_back_is_named(world, change):
