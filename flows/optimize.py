@@ -49,7 +49,6 @@ from policies.lifecycle import (
     ValidateData,
     advance,
     check_lawful,
-    fold,
     next_action,
     open_action,
 )
@@ -229,7 +228,7 @@ def record(job: Job, state: State, action: Action, body: Body | Dated, narrator:
 
 def _resume(job: Job, narrator: Narrator) -> State:
     """Where the line stands; taking up a change that another process left is recorded."""
-    state = fold(job.journal.entries)
+    state = job.state
     action = next_action(state, job.policy)
     if state.change is None or action is None:
         return state

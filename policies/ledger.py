@@ -1,6 +1,6 @@
 """The record: entries chained by digest, each in an envelope that the job's key signed."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -20,10 +20,11 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Sealed:
-    """An entry whose signature was verified, with the digest that the next entry names."""
+    """An entry that holds, with the digest that the next entry names, and its canonical bytes."""
 
     entry: Entry
     digest: str
+    payload: bytes
 
 
 def seal(entry: Entry, signer: Signer) -> bytes:
@@ -44,8 +45,15 @@ def unseal(envelope: bytes, key: Ed25519PublicKey, sequence: int) -> Sealed:
         raise VerificationError("this is no envelope of a ledger entry.", sequence)
     if not opened.signed_by(key):
         raise VerificationError("the signature is not the job key's.", sequence)
+    sealed = _sealed(opened.payload, sequence)
+    if not _spells(sealed.entry, opened.payload):
+        raise VerificationError("the entry has values in an unusual spelling.", sequence)
+    return sealed
+
+
+def _sealed(payload: bytes, sequence: int) -> Sealed:
     try:
-        entry = Entry.model_validate(parse_json(opened.payload))
+        entry = Entry.model_validate(parse_json(payload))
     except ValidationError as error:
         places = {".".join(map(str, fault["loc"])) for fault in error.errors()}
         raise VerificationError(
@@ -53,9 +61,7 @@ def unseal(envelope: bytes, key: Ed25519PublicKey, sequence: int) -> Sealed:
         ) from None
     except ValueError as error:
         raise VerificationError(f"the entry is damaged: {error}.", sequence) from None
-    if not _spells(entry, opened.payload):
-        raise VerificationError("the entry has values in an unusual spelling.", sequence)
-    return Sealed(entry, digest(opened.payload))
+    return Sealed(entry, digest(payload), payload)
 
 
 def _spells(entry: Entry, payload: bytes) -> bool:
@@ -87,11 +93,38 @@ class Chain:
         """Verify the next envelope. Raises VerificationError naming its sequence."""
         expected = len(self.sealed)
         sealed = unseal(envelope, self.key, expected)
-        self._check_place(sealed.entry, expected)
-        self.sealed.append(sealed)
+        self._take(sealed, expected)
         if isinstance(sealed.entry.body, JobKeyChanged):
             self._change_key(sealed.entry.body, expected)
         return sealed.entry
+
+    def resume(self, kept: Sequence[bytes], fetch: Callable[[int], bytes]) -> None:
+        """Go on after payloads that were kept somewhere nobody needs to trust.
+
+        The last one is fetched with its signature, which covers the digest of the one before, and
+        so on down to the first: no other bytes can stand in their places. Those that hand over to
+        another key are fetched as well, so it is known whose signature must be on the last. It
+        leaves unseen whether the other entries still lie in the store as they once did.
+
+        Args:
+            kept: canonical bytes of the entries from the first on.
+            fetch: the stored envelope of a sequence.
+
+        Raises:
+            VerificationError: they are not the beginning of this record. Begin a new chain.
+        """
+        for sequence, payload in enumerate(kept):
+            sealed = _sealed(payload, sequence)
+            if sequence + 1 < len(kept) and not isinstance(sealed.entry.body, JobKeyChanged):
+                self._take(sealed, sequence)
+                continue
+            self.follow(fetch(sequence))
+            if self.sealed[sequence].digest != sealed.digest:
+                raise VerificationError("another entry was kept than lies in the store.", sequence)
+
+    def _take(self, sealed: Sealed, expected: int) -> None:
+        self._check_place(sealed.entry, expected)
+        self.sealed.append(sealed)
 
     def draft(self, body: Body, *, change: str | None, time: datetime) -> Entry:
         """The entry that may follow next; seal it, store it, then `follow` what was stored.

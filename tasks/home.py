@@ -1,6 +1,8 @@
 """Where this machine keeps what can be fetched again: caches, the job's key, remembered places."""
 
 import os
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -14,6 +16,18 @@ def cache(name: str) -> Path:
     folder = home() / "cache" / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def write_whole(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file all or nothing, its folder too. Raises OSError where that cannot be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.writelines(pieces)
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def job_key_path() -> Path:

@@ -53,7 +53,7 @@ class Job(LineView):
         self.store.probe_guarantees()
         key, retention = read_job_key(), timedelta(days=self.policy.ledger.retention_days)
         first = first_key(self.store, run.line, key, clock.now() + retention)
-        self.journal = Journal(self.store, run.line, first, key, retention)
+        self.journal = Journal(self.store, run.line, first, key, retention, self.kept)
         self.record = self.journal
         self.models = ModelShelf(self.work)
         self.report: Report = lambda _done, _total: None

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Self
 
 from tasks.errors import RunFileError
-from tasks.home import home
+from tasks.home import home, write_whole
 from tasks.s3.objects import parse_uri
 
 
@@ -34,11 +34,8 @@ LOCAL = Places("avss-work", "avss-ledger")
 def remember(line: str, places: Places) -> None:
     """Write down where a line lives, for commands that have no run file."""
     path = home() / "lines.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     known = _known() | {line: asdict(places)}
-    draft = path.with_suffix(".new")
-    draft.write_text(json.dumps(known, indent=2, sort_keys=True), encoding="utf-8")
-    draft.replace(path)
+    write_whole(path, [json.dumps(known, indent=2, sort_keys=True).encode()])
 
 
 def places_of(line: str | None, work: str | None = None, ledger: str | None = None) -> Places:

@@ -16,6 +16,12 @@ from tasks.s3.storage import ObjectStore
 hush_libraries()  # before torch is imported by any test
 
 
+@pytest.fixture(autouse=True)
+def avss_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test leaves anything in the folder that it is started in."""
+    monkeypatch.setenv("AVSS_HOME", str(tmp_path_factory.getbasetemp() / "home"))
+
+
 @dataclass(frozen=True)
 class Servers:
     """A running stack, and names that no other test uses."""

@@ -41,7 +41,7 @@ def sign(
     if to is None:
         typer.echo(note.decode("utf-8"), nl=False)
         return
-    size = len(record.envelopes)
+    size = len(record.chain.sealed)
     err.print(f"{size} entries, at {lay_down(note, line, size, to)}", markup=False)
 
 

@@ -22,7 +22,7 @@ from policies.lifecycle.actions import (
 )
 from policies.lifecycle.advance import advance, fold
 from policies.lifecycle.evidencing import layer_facts, make_evidence
-from policies.lifecycle.history import barred, refusals
+from policies.lifecycle.history import barred, refusals, still_alike
 from policies.lifecycle.lawful import check_lawful
 from policies.lifecycle.moves import (
     Wish,
@@ -92,5 +92,6 @@ __all__ = [
     "request_move",
     "settle",
     "settle_move",
+    "still_alike",
     "target_of",
 ]

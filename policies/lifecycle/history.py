@@ -4,8 +4,14 @@ A refusal by people holds as long as what they looked at is what they would look
 model to start from, the same policy and KPIs, and data that has not drifted since.
 """
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 from policies.entries import StepRejected
 from policies.lifecycle.state import ChangeState, ClosedChange, State
+
+COMPARED = 8
+Likeness = TypeVar("Likeness")
 
 
 def nothing_new(state: State, change: ChangeState) -> ClosedChange | None:
@@ -39,6 +45,32 @@ def refusals(state: State, change: ChangeState) -> tuple[ChangeState, ...]:
     )
 
 
+def still_alike(
+    refused: Sequence[ChangeState], compare: Callable[[ChangeState], Likeness | None]
+) -> dict[str, Likeness]:
+    """The refusals whose data is like today's, by change: as many as it takes, the newest first.
+
+    One that says nothing beyond those found already is not compared, and no more than `COMPARED`
+    are: a comparison is dear, and their number must not grow with a line's history.
+
+    Args:
+        refused: what `refusals` found.
+        compare: how alike the data is; None where it is not.
+    """
+    alike: dict[str, Likeness] = {}
+    said: frozenset[object] = frozenset()
+    compared = 0
+    for earlier in reversed(refused):
+        if _said(earlier) <= said or compared == COMPARED:
+            continue
+        compared += 1
+        found = compare(earlier)
+        if found is not None:
+            alike[earlier.id] = found
+            said |= _said(earlier)
+    return alike
+
+
 def barred(state: State, change: ChangeState) -> frozenset[int]:
     """Layers that people refused to let go from the current model, where that still holds."""
     return frozenset(
@@ -64,6 +96,13 @@ def _same_game(earlier: ChangeState, change: ChangeState) -> bool:
         now.policy,
         now.kpis,
     )
+
+
+def _said(earlier: ChangeState) -> frozenset[object]:
+    """What people refused: layers of a model, and the promotion of a start's outcome."""
+    parents = {step.parent for step in earlier.steps}
+    layers = {(parent, one) for parent in parents for one in _refused_layers(earlier, parent)}
+    return frozenset(layers | ({"promotion"} if _promotion_refused(earlier) else set()))
 
 
 def _refused_layers(earlier: ChangeState, parent: str) -> frozenset[int]:

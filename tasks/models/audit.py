@@ -53,12 +53,13 @@ class AuditReport:
 
 
 def audit_line(view: LineView, registry: Registry | None = None) -> AuditReport:
-    """Compare a line's registry and files with its record.
+    """Compare a line's registry and files with its record, which is read anew from its bucket.
 
     Raises:
         RegistryError, StorageError: MLflow or S3 cannot be read.
         VerificationError: the record itself does not hold.
     """
+    view.record.reread()
     registry, state = registry or Registry(), view.state
     made = _recorded(state)
     kept = {one.version: one for one in registry.versions(view.line)}

@@ -1,11 +1,14 @@
 """The evidence of a change: canonical JSON documents, each stored under its own SHA-256."""
 
+import contextlib
+import hashlib
 import json
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from policies.canonical import canonical_bytes
+from tasks.home import home, write_whole
 from tasks.s3.storage import ObjectStore
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -34,6 +37,23 @@ class Documents:
         if digest not in self._seen:
             self._seen[digest] = json.loads(self.raw(digest))
         return self._seen[digest]
+
+    def get_kept(self, digest: str) -> Any:
+        """The same, kept on this machine too: for what every later page reads again."""
+        if digest not in self._seen:
+            self._seen[digest] = json.loads(self._from_disk(digest))
+        return self._seen[digest]
+
+    def _from_disk(self, digest: str) -> bytes:
+        path = home() / "cache" / "documents" / digest
+        with contextlib.suppress(OSError):
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() == digest:
+                return content
+        content = self.raw(digest)
+        with contextlib.suppress(OSError):  # a machine that cannot be written to keeps nothing
+            write_whole(path, [content])
+        return content
 
     def put_model(self, model: BaseModel) -> str:
         """Store a typed document; returns its digest."""

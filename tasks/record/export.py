@@ -44,7 +44,7 @@ def export_pack(view: LineView, change_id: str, out: Path) -> int:
     extra = _extra(view, change)
     files = assemble(
         record.chain,
-        record.envelopes,
+        record.reread(),
         change_id,
         fetch=view.documents.raw,
         signer=read_job_key(),

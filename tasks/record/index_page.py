@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from policies.entries import AliasMoved, ModelPromoted
-from policies.lifecycle import ChangeState
+from policies.lifecycle import ChangeState, ClosedChange
 from tasks.dossier import ChangeFact, IndexFacts, render_index
 from tasks.record.deciding import asked_step
 from tasks.record.line_view import LineView
@@ -41,6 +41,7 @@ def index_facts(view: LineView) -> IndexFacts:
     changes, now = _changes(view), view.record.entries[-1].time
     money = {change.id: _money(view, change) for change in changes}
     rates = _rates(changes, money)
+    closed = {one.change.id: one for one in view.state.closed}
     lives = list(_lives(view, now))
     live = lives[-1][0] if lives else None
     saved = [rate * months for body, months in lives if (rate := rates.get(body.model)) is not None]
@@ -52,7 +53,9 @@ def index_facts(view: LineView) -> IndexFacts:
         currency=next((it.currency for it in money.values() if it), ""),
         saved_month=rates.get(live.model) if live else None,
         saved_so_far=sum(saved) if saved else None,
-        changes=tuple(_fact(view, change, money[change.id]) for change in changes),
+        changes=tuple(
+            _fact(view, change, closed.get(change.id), money[change.id]) for change in changes
+        ),
     )
 
 
@@ -61,8 +64,9 @@ def _changes(view: LineView) -> list[ChangeState]:
     return [*(one.change for one in state.closed), *([state.change] if state.change else [])]
 
 
-def _fact(view: LineView, change: ChangeState, money: _Money | None) -> ChangeFact:
-    closed = next((one for one in view.state.closed if one.change.id == change.id), None)
+def _fact(
+    view: LineView, change: ChangeState, closed: ClosedChange | None, money: _Money | None
+) -> ChangeFact:
     worst = min(_measured(view, change), key=lambda kpi: kpi["retention_low"], default=None)
     asked = asked_step(change)
     return ChangeFact(
@@ -87,7 +91,7 @@ def _measured(view: LineView, change: ChangeState) -> list[dict[str, Any]]:
     chosen = change.approved_steps[-1].chosen if change.approved_steps else None
     if digest is None and chosen is not None and chosen.measured is not None:
         digest = chosen.measured.measurements
-    kpis = view.documents.get(digest)["kpis"] if digest else []
+    kpis = view.documents.get_kept(digest)["kpis"] if digest else []
     return [kpi for kpi in kpis if kpi["retention_low"] is not None]
 
 
@@ -96,10 +100,10 @@ def _money(view: LineView, change: ChangeState) -> _Money | None:
     chosen = change.approved_steps[-1].chosen if change.approved_steps else None
     reports: Mapping[str, str] = {}
     if change.holdout is not None:
-        reports = view.documents.get(change.holdout.evidence)["documents"]
+        reports = view.documents.get_kept(change.holdout.evidence)["documents"]
     elif chosen is not None and chosen.measured is not None:
         reports = chosen.measured.reports
-    cost = view.documents.get(reports["profile"])["cost"] if "profile" in reports else None
+    cost = view.documents.get_kept(reports["profile"])["cost"] if "profile" in reports else None
     if cost is None or cost["savings_per_month"] is None:
         return None
     return _Money(cost["savings_per_month"], cost["currency"])

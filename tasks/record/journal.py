@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PrivateKey,
@@ -13,8 +14,9 @@ from policies.errors import VerificationError
 from policies.keys import fingerprint
 from policies.ledger import CLOCK_TOLERANCE, Chain, seal
 from tasks import clock
-from tasks.errors import RunFileError
+from tasks.errors import MissingError, RunFileError
 from tasks.home import job_key_path
+from tasks.record.kept_entries import KeptEntries
 from tasks.record.ledger_store import LedgerStore
 
 Dated = Callable[[datetime], Body]
@@ -24,16 +26,24 @@ Dated = Callable[[datetime], Body]
 class Record:
     """One line's ledger, verified as it is read.
 
+    With entries `kept` on this machine, only what came after them is read. Whether the older ones
+    still lie untouched in the bucket is seen by `check_untouched` and `reread`.
+
     Raises:
         VerificationError: the stored record does not hold, so nothing may be built on it.
     """
 
-    def __init__(self, store: LedgerStore, line: str, key: Ed25519PublicKey) -> None:
+    def __init__(
+        self,
+        store: LedgerStore,
+        line: str,
+        key: Ed25519PublicKey,
+        kept: KeptEntries | None = None,
+    ) -> None:
         self.line = line
         self.store = store
-        self.chain = Chain(line, key)
-        self.envelopes: list[bytes] = []
-        """As stored, in order."""
+        self._kept = kept
+        self.chain = self._resumed(key)
         self.refresh()
 
     @property
@@ -43,18 +53,49 @@ class Record:
 
     def refresh(self) -> None:
         """Read and verify what was appended since the last look."""
-        for envelope in self.store.read(self.line, len(self.chain.sealed)):
-            self._follow(envelope)
-        if covered := self.store.covered(self.line):
+        known = len(self.chain.sealed)
+        for envelope in self.store.read(self.line, known):
+            self.chain.follow(envelope)
+        self.check_untouched(max(known - 1, 0))
+        if self._kept is not None and len(self.chain.sealed) > known:
+            self._kept.write([sealed.payload for sealed in self.chain.sealed])
+
+    def check_untouched(self, start: int = 0) -> None:
+        """See that nobody wrote over the entries from `start` on; without it, over any.
+
+        Raises:
+            VerificationError: somebody did. What was read are still the first versions.
+        """
+        if covered := self.store.covered(self.line, start):
             raise VerificationError(
                 f"Somebody wrote over entries of line {self.line} in the ledger's bucket: "
                 f"{', '.join(covered[:3])}. The first versions stand; find out who did it."
             )
 
-    def _follow(self, envelope: bytes) -> Entry:
-        entry = self.chain.follow(envelope)
-        self.envelopes.append(envelope)
-        return entry
+    def reread(self) -> list[bytes]:
+        """Every envelope as it lies in the bucket, in order, each verified anew.
+
+        Raises:
+            VerificationError: they do not hold, or are not what this record was read from.
+        """
+        self.check_untouched()
+        chain, envelopes = Chain(self.line, self.chain.keys[0]), self.store.read(self.line)
+        for envelope in envelopes[: len(self.chain.sealed)]:
+            chain.follow(envelope)
+        if len(chain.sealed) < len(self.chain.sealed):
+            raise VerificationError("the record ends here, but it was longer.", len(chain.sealed))
+        if chain.sealed[-1:] != self.chain.sealed[-1:]:
+            raise VerificationError("the record is not the one that was read before.")
+        return envelopes[: len(chain.sealed)]
+
+    def _resumed(self, key: Ed25519PublicKey) -> Chain:
+        chain = Chain(self.line, key)
+        if self._kept is not None:
+            try:
+                chain.resume(self._kept.read(), partial(self.store.read_one, self.line))
+            except (VerificationError, MissingError):
+                return Chain(self.line, key)  # then everything is read from the store
+        return chain
 
 
 class Journal(Record):
@@ -73,8 +114,9 @@ class Journal(Record):
         first: Ed25519PublicKey,
         key: Ed25519PrivateKey,
         retention: timedelta,
+        kept: KeptEntries | None = None,
     ) -> None:
-        super().__init__(store, line, first)
+        super().__init__(store, line, first, kept)
         self.key = key
         self.retention = retention
         """How long the store must refuse to change or delete a new entry."""
@@ -99,7 +141,7 @@ class Journal(Record):
         check(entry)
         envelope = seal(entry, self.key)
         self.store.append(self.line, entry.sequence, envelope, now + self.retention)
-        return self._follow(envelope)
+        return self.chain.follow(envelope)
 
     def _check_key(self) -> None:
         mine, due = fingerprint(self.key.public_key()), fingerprint(self.chain.key)

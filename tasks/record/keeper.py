@@ -30,7 +30,7 @@ class Keeper(LineView):
     def __init__(self, line: str, places: Places, run: RunFile | None = None) -> None:
         super().__init__(line, places)
         first = parse_public_key(self.job_key_line)
-        self.journal = Journal(self.store, line, first, read_job_key(), timedelta())
+        self.journal = Journal(self.store, line, first, read_job_key(), timedelta(), self.kept)
         self.record = self.journal
         state = self.state
         last = state.change or (state.closed[-1].change if state.closed else None)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from tasks.errors import ConflictError
+from tasks.errors import ConflictError, MissingError
 from tasks.s3.client import mapped_errors
 from tasks.s3.object_lock import probe_bucket, put_locked
 from tasks.s3.storage import ObjectStore, ObjectVersion
@@ -49,17 +49,29 @@ class LedgerStore:
 
         Gaps are not judged here: verification of the chain does that.
         """
-        entries = [
-            version
-            for version in self._first_versions(f"{line}/")
-            if version.key >= _key(line, start)
-        ]
+        entries = self._first_versions(f"{line}/", _before(line, start))
         with ThreadPoolExecutor(_READERS) as pool:
             return list(pool.map(self._fetch, entries))
 
-    def covered(self, line: str) -> tuple[str, ...]:
-        """Keys of entries that somebody overwrote or deleted; their first version still stands."""
-        versions = Counter(version.key for version in self._versions(f"{line}/"))
+    def read_one(self, line: str, sequence: int) -> bytes:
+        """The envelope of one entry.
+
+        Raises:
+            MissingError: there is no such entry.
+        """
+        key = _key(line, sequence)
+        found = self._first_versions(key)
+        if not found:
+            raise MissingError(f"{self._store.uri(key)} is not there.")
+        return self._fetch(found[0])
+
+    def covered(self, line: str, start: int = 0) -> tuple[str, ...]:
+        """Keys of entries from `start` on that somebody overwrote or deleted.
+
+        Their first version still stands.
+        """
+        found = self._versions(f"{line}/", _before(line, start))
+        versions = Counter(version.key for version in found)
         return tuple(sorted(key for key, count in versions.items() if count > 1))
 
     def append(self, line: str, sequence: int, envelope: bytes, retain_until: datetime) -> None:
@@ -91,13 +103,14 @@ class LedgerStore:
         """
         probe_bucket(ObjectStore(self.bucket, "probes", self.client))
 
-    def _versions(self, prefix: str) -> list[ObjectVersion]:
-        found = self._store.list_versions(prefix)
+    def _versions(self, prefix: str, after: str | None = None) -> list[ObjectVersion]:
+        found = self._store.list_versions(prefix, after=after)
         return [version for version in found if _ENTRY.fullmatch(version.key)]
 
-    def _first_versions(self, prefix: str) -> list[ObjectVersion]:
+    def _first_versions(self, prefix: str, after: str | None = None) -> list[ObjectVersion]:
         """The oldest version of every entry, in order; listings give the newest of a key first."""
-        oldest = {version.key: version for version in self._versions(prefix) if not version.deleted}
+        found = self._versions(prefix, after)
+        oldest = {version.key: version for version in found if not version.deleted}
         return [oldest[key] for key in sorted(oldest)]
 
     def _fetch(self, version: ObjectVersion) -> bytes:
@@ -106,3 +119,7 @@ class LedgerStore:
 
 def _key(line: str, sequence: int) -> str:
     return f"{line}/{sequence:012d}.json"
+
+
+def _before(line: str, sequence: int) -> str | None:
+    return _key(line, sequence - 1) if sequence else None

@@ -4,7 +4,7 @@ from functools import cached_property
 from typing import Any
 
 from policies.keys import parse_public_key
-from policies.lifecycle import ChangeState, State, fold
+from policies.lifecycle import ChangeState, State, advance
 from policies.policy import Policy, parse_policy
 from policies.roster import Roster, parse_roster
 from policies.schema import Step
@@ -14,6 +14,7 @@ from tasks.record.approval_box import ApprovalBox
 from tasks.record.documents import Documents
 from tasks.record.job_keys import published_key
 from tasks.record.journal import Record
+from tasks.record.kept_entries import KeptEntries
 from tasks.record.ledger_store import LedgerStore
 from tasks.s3.storage import ObjectStore
 
@@ -23,6 +24,7 @@ class LineView:
 
     def __init__(self, line: str, places: Places) -> None:
         self.line = line
+        self._state = State()
         self.work = ObjectStore(places.work)
         self.store = LedgerStore(places.ledger)
         self.documents = Documents(self.work)
@@ -36,12 +38,20 @@ class LineView:
     @cached_property
     def record(self) -> Record:
         """The line's verified record; the job's own view of it can append."""
-        return Record(self.store, self.line, parse_public_key(self.job_key_line))
+        key = parse_public_key(self.job_key_line)
+        return Record(self.store, self.line, key, self.kept)
+
+    @property
+    def kept(self) -> KeptEntries:
+        """The line's entries that this machine keeps."""
+        return KeptEntries.of(self.store.bucket, self.line)
 
     @property
     def state(self) -> State:
-        """Where the line stands."""
-        return fold(self.record.entries)
+        """Where the line stands: folded as far as it was at the last look, and on from there."""
+        for sealed in self.record.chain.sealed[self._state.length :]:
+            self._state = advance(self._state, sealed.entry)
+        return self._state
 
     def change(self, change: str) -> ChangeState:
         """One change of the line.

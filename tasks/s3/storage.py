@@ -122,11 +122,18 @@ class ObjectStore:
                         item["LastModified"],
                     )
 
-    def list_versions(self, prefix: str = "") -> Iterator[ObjectVersion]:
-        """Every version and delete marker below `prefix`, by key, the newest of a key first."""
+    def list_versions(
+        self, prefix: str = "", *, after: str | None = None
+    ) -> Iterator[ObjectVersion]:
+        """Every version and delete marker below `prefix`, by key, the newest of a key first.
+
+        `after` is a key to begin after, whatever lies up to it.
+        """
         pages = self.client.get_paginator("list_object_versions")
+        where: dict[str, str] = {"KeyMarker": self._key(after)} if after is not None else {}
+        where |= {"Bucket": self.location.bucket, "Prefix": self._start(prefix)}
         with self._errors(prefix):
-            for page in pages.paginate(Bucket=self.location.bucket, Prefix=self._start(prefix)):
+            for page in pages.paginate(**where):  # type: ignore[arg-type]
                 found = [self._entry(item, deleted=False) for item in page.get("Versions", ())]
                 found += [self._entry(item, deleted=True) for item in page.get("DeleteMarkers", ())]
                 yield from sorted(

@@ -14,6 +14,7 @@ from policies.lifecycle import (
     State,
     ValidateData,
     refusals,
+    still_alike,
 )
 from tasks import clock
 from tasks.data.pull import Seen, mark
@@ -96,11 +97,10 @@ def check_drift(job: Job, state: State, action: CheckDataDrift) -> DriftChecked:
         limits=job.drift_limits(),
         states=eyes(job, change),
     )
-    since = {
-        earlier.id: like
-        for earlier in refusals(state, change)
-        if (like := _still_like(job, change, pinned(earlier).manifest))
-    }
+    since = still_alike(
+        refusals(state, change),
+        lambda earlier: _still_like(job, change, pinned(earlier).manifest),
+    )
     return DriftChecked(
         against=previous,
         report=job.documents.put(report.to_json() | {"splits": splits.to_json()}),

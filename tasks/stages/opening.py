@@ -10,8 +10,10 @@ from tasks.job import Job
 def open_change(job: Job, state: State, action: OpenChange) -> ChangeOpened:
     """Bring the base model in and record who asks for what, under which rules.
 
+    No change begins on a record that somebody wrote over, however old the entry.
     Where the version in use was made from this very base, the steps go on from there.
     """
+    job.record.check_untouched()
     source, revision = job.run.seen(job.run.model.source), job.run.model.revision
     digest = job.models.take_in(source, revision)
     stack = find_stack(job.models.load(digest).model)

@@ -4,6 +4,7 @@ import base64
 import json
 import random
 from datetime import timedelta
+from hashlib import sha256
 
 import pytest
 
@@ -163,3 +164,85 @@ def test_an_entry_reads_back_as_it_was(finished):
     for sealed in finished.chain.sealed:
         again = Entry.model_validate_json(canonical_bytes(sealed.entry))
         assert again == sealed.entry
+
+
+def resumed(finished, kept, stored):
+    chain = Chain("reviews", finished.signer.public_key())
+    chain.resume(kept, stored.__getitem__)
+    return chain
+
+
+def payloads(envelopes):
+    return [dsse.Envelope.parse(one).payload for one in envelopes]
+
+
+def test_a_chain_goes_on_after_kept_payloads_as_if_it_had_read_everything(finished, record):
+    chain = resumed(finished, payloads(record[:-4]), record)
+    for envelope in record[-4:]:
+        chain.follow(envelope)
+    assert tuple(one.entry for one in chain.sealed) == check(finished, record)
+    assert resumed(finished, [], record).sealed == []
+
+
+def test_only_the_last_of_what_was_kept_is_asked_of_the_store(finished, record):
+    asked = []
+    chain = Chain("reviews", finished.signer.public_key())
+    chain.resume(payloads(record), lambda at: asked.append(at) or record[at])
+    assert asked == [len(record) - 1]
+
+
+@pytest.mark.parametrize("at", [0, 5, -2, -1])
+def test_no_altered_payload_is_taken_for_an_entry(finished, record, at):
+    kept = payloads(record)
+    kept[at] = kept[at].replace(b"2026", b"2025")
+    with pytest.raises(VerificationError):
+        resumed(finished, kept, record)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda kept: kept[1:],
+        lambda kept: [*kept[:3], *kept[4:]],
+        lambda kept: [*kept[:3], kept[4], kept[3], *kept[5:]],
+        lambda kept: [*kept[:-1], kept[-1][:-9]],
+        lambda kept: [*kept, b""],
+    ],
+)
+def test_kept_payloads_that_are_not_the_beginning_are_refused(finished, record, spoil):
+    with pytest.raises(VerificationError):
+        resumed(finished, spoil(payloads(record)), [*record, record[-1]])
+
+
+def test_a_forged_past_is_not_taken_though_the_store_lies_along(finished, record, make_key):
+    """The keeper of the file and of the store are one: a hand-over to their own key is forged."""
+    mallory = make_key("mallory")
+    chain = Chain("reviews", finished.signer.public_key())
+    for envelope in record[:4]:
+        chain.follow(envelope)
+    handed = JobKeyChanged(public_key=public_line(mallory.public_key()), reason="x")
+    forged, envelopes, change = payloads(record[:4]), list(record[:4]), "reviews-0001"
+    previous = chain.sealed[-1].digest
+    for sequence, body in ((4, handed), (5, FaultRecorded(stage="x", error="E", message="m"))):
+        entry = chain.draft(body, change=change, time=finished.now)
+        entry = entry.model_copy(update={"sequence": sequence, "previous": previous})
+        envelopes.append(seal(entry, mallory))
+        forged += payloads(envelopes[-1:])
+        previous = sha256(forged[-1]).hexdigest()
+    with pytest.raises(VerificationError, match="Entry 4: the signature"):
+        resumed(finished, forged, envelopes)
+
+
+def test_keys_that_were_handed_over_are_known_after_kept_payloads(new_world, make_key):
+    world = new_world()
+    world.open()
+    old, second = world.signer, make_key("second")
+    world.append(JobKeyChanged(public_key=public_line(second.public_key()), reason="lost"))
+    world.signer = second
+    world.append(FaultRecorded(stage="x", error="E", message="m"))
+    world.append(FaultRecorded(stage="x", error="E", message="n"))
+    asked = []
+    chain = Chain("reviews", old.public_key())
+    chain.resume(payloads(world.envelopes), lambda at: asked.append(at) or world.envelopes[at])
+    assert asked == [1, 3]
+    assert chain.keys == [old.public_key(), second.public_key()]

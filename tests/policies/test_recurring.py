@@ -144,3 +144,31 @@ def test_what_it_claims_to_be_like_must_have_been_refused(line):
     went_on_to(line, lifecycle.CheckDataDrift)
     with pytest.raises(UnlawfulTransitionError):
         line.perform(line.next())
+
+
+def refused_often(line, times):
+    """The same layer refused week by week, on data that differs each time."""
+    for week in range(times):
+        line.split, line.like = digest(f"week {week}".encode()), ()
+        opened(line)
+        refused(line)
+    line.split = digest(b"this week")
+    opened(line)
+    return lifecycle.refusals(line.state, line.change)
+
+
+def test_no_more_refusals_are_compared_than_it_takes(new_world):
+    earlier = refused_often(new_world(), 3)
+    names = [one.id for one in earlier]
+    compared = []
+    found = lifecycle.still_alike(earlier, lambda one: compared.append(one.id) or "alike")
+    assert (compared, found) == (names[-1:], {names[-1]: "alike"})
+    compared.clear()
+    assert lifecycle.still_alike(earlier, lambda one: compared.append(one.id)) == {}
+    assert compared == names[::-1]
+
+
+def test_their_number_does_not_grow_with_the_history(new_world):
+    compared = []
+    lifecycle.still_alike(refused_often(new_world(), 10), lambda one: compared.append(one.id))
+    assert len(compared) == 8

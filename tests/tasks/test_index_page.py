@@ -43,7 +43,7 @@ def view_of(changes, entries):
     return SimpleNamespace(
         line="shop",
         state=SimpleNamespace(closed=closed, change=None),
-        documents=documents,
+        documents=SimpleNamespace(get_kept=documents.get),
         record=SimpleNamespace(entries=[SimpleNamespace(body=b, time=t) for b, t in entries]),
     )
 

@@ -7,6 +7,7 @@ is tried on a copy in a bucket without any lock.
 import base64
 import json
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 
@@ -25,6 +26,7 @@ from tasks.errors import ConflictError, RunFileError, StorageError
 from tasks.record.checkpoints import check, lay_down, prove, sign_checkpoint
 from tasks.record.job_keys import first_key, published_key
 from tasks.record.journal import Journal, Record
+from tasks.record.kept_entries import KeptEntries
 from tasks.record.key_rotation import key_history, replace_key
 from tasks.record.ledger_store import LedgerStore
 from tasks.s3.client import new_client
@@ -66,16 +68,17 @@ class Line:
         self.journal.append(OPENED, self.change, lambda *_: None)
         for number in range(1, 6):
             self.append(f"entry {number}")
+        self.envelopes = self.journal.reread()
 
     def open(self, key):
         return Journal(self.store, self.name, self.key.public_key(), key, LOCKED)
 
+    def look(self, kept):
+        """As a run of a machine that keeps entries."""
+        return Record(self.store, self.name, self.key.public_key(), kept)
+
     def append(self, what, journal=None):
         return (journal or self.journal).append(said(what), self.change, lambda *_: None)
-
-    @property
-    def envelopes(self):
-        return list(self.journal.envelopes)
 
     def where(self, sequence):
         key = f"ledger/{self.name}/{sequence:012d}.json"
@@ -116,6 +119,90 @@ def test_a_delete_marker_over_an_entry_is_found_and_the_entry_stands(line):
     assert line.store.read(line.name) == line.envelopes
     with pytest.raises(VerificationError, match="wrote over entries"):
         line.read()
+
+
+@pytest.fixture
+def kept(line, tmp_path):
+    """What a first look left on this machine."""
+    kept = KeptEntries(tmp_path / "ledger" / f"{line.name}.jsonl")
+    assert line.look(kept).entries == line.read().entries
+    return kept
+
+
+def counted(line, monkeypatch):
+    """How many objects the ledger fetches from now on."""
+    fetched = []
+    fetch = LedgerStore._fetch
+    monkeypatch.setattr(
+        LedgerStore, "_fetch", lambda self, it: fetched.append(it.key) or fetch(self, it)
+    )
+    return fetched
+
+
+def test_of_entries_that_are_kept_only_the_last_is_fetched_again(line, kept, monkeypatch):
+    line.append("one more")
+    fetched = counted(line, monkeypatch)
+    assert len(line.look(kept).entries) == 7
+    assert len(fetched) == 2
+    assert len(kept.read()) == 7
+    assert len(line.look(kept).entries) == 7
+    assert len(fetched) == 3
+
+
+SPOILT = {
+    "gone": lambda it: [],
+    "cut short": lambda it: it[:3],
+    "damaged": lambda it: [*it[:3], it[3][:-20], *it[4:]],
+    "altered": lambda it: [*it[:3], it[3].replace(b"entry 3", b"entry x"), *it[4:]],
+    "altered at the end": lambda it: [*it[:-1], it[-1].replace(b"entry", b"Entry")],
+    "without one": lambda it: [*it[:2], *it[3:]],
+    "longer than the record": lambda it: [*it, it[-1].replace(b'"sequence":5', b'"sequence":6')],
+    "no JSON": lambda it: [b"\xff\x00"],
+}
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_a_spoilt_file_of_kept_entries_fools_nobody_and_is_mended(line, kept, how):
+    good = kept.read()
+    kept.write(SPOILT[how](good))
+    assert line.look(kept).entries == line.read().entries
+    assert kept.read() == good
+
+
+def test_entries_kept_of_another_line_or_bucket_are_passed_over(line, kept, s3):
+    other = Line(replace(s3, unique=f"{s3.unique}-b"))
+    assert other.look(kept).entries == other.read().entries
+    copy = line.read_copy(rewritten(line, 3))
+    found = Record(copy.store, line.name, line.key.public_key(), kept)
+    assert [one.digest for one in found.chain.sealed] == [one.digest for one in copy.chain.sealed]
+
+
+def test_who_cannot_write_keeps_nothing_and_reads_all(line, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert len(line.look(KeptEntries(tmp_path / "file" / "x.jsonl")).entries) == 6
+
+
+def test_what_happens_to_old_entries_is_found_when_all_is_read_anew(line, kept):
+    line.append("one more")
+    new_client().put_object(**line.where(2), Body=line.envelopes[3])
+    record = line.look(kept)  # the true entries: it knows them
+    assert [one.body for one in record.entries[2:3]] == [said("entry 2")]
+    for look in (record.check_untouched, record.reread, line.read):
+        with pytest.raises(VerificationError, match="wrote over entries"):
+            look()
+
+
+def test_an_old_entry_exchanged_in_a_store_without_locks_is_found_when_all_is_read_anew(line):
+    copy = line.read_copy(line.envelopes[:2])
+    assert len(copy.entries) == 2
+    where = ObjectStore(copy.store.bucket, "ledger")
+    where.put(f"{line.name}/{1:012d}.json", edited(line.envelopes[1]))
+    with pytest.raises(VerificationError) as caught:
+        copy.reread()
+    assert caught.value.sequence == 1
+    where.delete(f"{line.name}/{1:012d}.json")
+    with pytest.raises(VerificationError, match="it was longer"):
+        copy.reread()
 
 
 def test_a_locked_entry_can_neither_be_removed_nor_freed(line):
@@ -196,7 +283,7 @@ def test_a_fork_cannot_be_written_and_does_not_join(line):
         line.store.append(line.name, 5, fork[5], clock.now() + LOCKED)
     with pytest.raises(VerificationError, match="Entry 6: it does not follow"):
         line.read_copy([*line.envelopes, *fork[6:]])
-    assert line.read().envelopes == line.envelopes
+    assert line.read().reread() == line.envelopes
 
 
 def test_sixteen_writers_at_once_lose_and_repeat_nothing(line):
