@@ -15,7 +15,8 @@ from rich.console import Console
 
 from flows.narrative import Narrator
 from flows.notices import found_otherwise, incident_opened, rollback_asked, tell
-from flows.optimize import ConfigParameter, line_in_name
+from flows.optimize import ConfigParameter, job_of, line_in_name
+from flows.progress import progress
 from flows.recording import append
 from flows.server import require_prefect
 from flows.terminal import terminal
@@ -81,7 +82,7 @@ def monitor(config: ConfigParameter) -> Watched:
     Raises:
         LeaseError: another look at the same line is going on.
     """
-    job = Job(RunFile.load(Path(config)))
+    job = job_of(Path(config))
     narrator = Narrator(_CONSOLE.get() or terminal(), job.documents.get)
     holder = f"run {flow_run.name}"
     with Lease(job.work, f"{job.run.line}.monitor", holder=holder):
@@ -95,12 +96,12 @@ def look(job: Job, narrator: Narrator) -> Watched:
     live = state.live
     if live is None or live.registered is None:
         return Watched(job.run.line, None, None, None, None, ())
-    checked: MonitorChecked = _step("check the model in use", check_in_use, job, live)
+    checked: MonitorChecked = _step(job, "check the model in use", check_in_use, live)
     state = _record(job, state, checked, live.id, narrator)
     _show(job, live, checked)
     state = _settle_incident(job, state, narrator)
     asked = _act(job, state, live, narrator)
-    report: AuditReport = _step("compare registry and record", audit_line, job)
+    report: AuditReport = _step(job, "compare registry and record", _audit)
     found = tuple(f"{one.kind} {one.subject}: {one.message}" for one in report.findings)
     if found:
         tell(job, job.run, found_otherwise(job.run, len(found), clock.now()))
@@ -157,9 +158,15 @@ def _may_follow(state: State, entry: Entry) -> None:
     advance(state, entry)
 
 
-def _step(name: str, work: Callable[..., Any], *arguments: Any) -> Any:
+def _step(job: Job, name: str, work: Callable[..., Any], *arguments: Any) -> Any:
     """One part as a Prefect task run; what foreign errors quote is kept out of the logs."""
-    return task(name=name, cache_policy=NO_CACHE)(guarded(name, work))(*arguments)
+    run = task(name=name, cache_policy=NO_CACHE)(guarded(name, work))
+    with progress(name.capitalize()) as job.report:
+        return run(job, *arguments)
+
+
+def _audit(job: Job) -> AuditReport:
+    return audit_line(job, report=job.report)
 
 
 def _show(job: Job, live: ChangeState, checked: MonitorChecked) -> None:

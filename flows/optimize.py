@@ -129,7 +129,7 @@ def optimize(config: ConfigParameter) -> Ending | RunState[Ending]:
     Raises:
         LeaseError: another run works on the line now; a deployment's run ends and says so.
     """
-    job = Job(RunFile.load(Path(config)))
+    job = job_of(Path(config))
     narrator = Narrator(_CONSOLE.get() or terminal(), job.documents.get)
     try:
         with Lease(job.work, job.run.line, holder=f"run {flow_run.name}") as lease:
@@ -140,6 +140,13 @@ def optimize(config: ConfigParameter) -> Ending | RunState[Ending]:
             raise
         return Completed(name="LineBusy", message=str(busy))
     return _left_by_deployment(ending) if deployment.id else ending
+
+
+def job_of(config: Path) -> Job:
+    """The job of a run file; reading its line's record shows on a terminal."""
+    run = RunFile.load(config)
+    with progress(f"Reading the record of {run.line}") as report:
+        return Job(run, report)
 
 
 def _left_by_deployment(ending: Ending) -> RunState[Ending]:

@@ -1,6 +1,6 @@
 """Verifying an evidence pack: offline, with public keys only, from the first entry to the last."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -47,15 +47,27 @@ class Report:
         return asdict(self)
 
 
+Progress = Callable[[int, int], None]
+"""Called with the number of entries that were verified, and of all."""
+
+
 def verify_folder(
-    folder: Path, *, job_key: str | None = None, earlier: bytes | None = None
+    folder: Path,
+    *,
+    job_key: str | None = None,
+    earlier: bytes | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Verify a pack in a folder; see `verify_pack`."""
-    return verify_pack(read_pack(folder), job_key=job_key, earlier=earlier)
+    return verify_pack(read_pack(folder), job_key=job_key, earlier=earlier, progress=progress)
 
 
 def verify_pack(
-    files: Mapping[str, bytes], *, job_key: str | None = None, earlier: bytes | None = None
+    files: Mapping[str, bytes],
+    *,
+    job_key: str | None = None,
+    earlier: bytes | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Verify a pack by its files.
 
@@ -64,6 +76,7 @@ def verify_pack(
         job_key: the key that must have signed the line's first entry, known from elsewhere: an
             OpenSSH public key line or its fingerprint (`SHA256:...`).
         earlier: a checkpoint of the line that was kept from before.
+        progress: told how many entries were verified.
 
     Raises:
         VerificationError: the pack does not hold; the message names the first bad entry or file,
@@ -72,7 +85,7 @@ def verify_pack(
     manifest, envelope = open_manifest(files)
     check_files(files, manifest)
     key = _first_key(files, job_key)
-    chain, judge = _walk(files, manifest.line, manifest.change, key)
+    chain, judge = _walk(files, manifest.line, manifest.change, key, progress)
     if not chain.sealed:
         raise VerificationError("The pack holds no entry of the record.")
     if not envelope.signed_by(chain.key):
@@ -102,7 +115,11 @@ def verify_pack(
 
 
 def _walk(
-    files: Mapping[str, bytes], line: str, change: str, key: Ed25519PublicKey
+    files: Mapping[str, bytes],
+    line: str,
+    change: str,
+    key: Ed25519PublicKey,
+    progress: Progress | None,
 ) -> tuple[Chain, Rejudge]:
     """Follow the chain and judge it again, so that the first bad entry is the one that is named."""
     chain, judge = Chain(line, key), Rejudge(change, files)
@@ -112,6 +129,8 @@ def _walk(
         if envelope is None:
             raise VerificationError("it is missing.", sequence)
         judge.follow(chain.follow(envelope))
+        if progress is not None:
+            progress(sequence + 1, count)
     return chain, judge
 
 

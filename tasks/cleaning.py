@@ -20,6 +20,7 @@ from tasks.home import home
 from tasks.places import Places
 from tasks.record.ledger_store import LedgerStore
 from tasks.record.line_view import LineView
+from tasks.reporting import Report, told, untold
 from tasks.s3.storage import ObjectStore
 
 
@@ -66,15 +67,17 @@ class _Line:
         return [*(one.change for one in state.closed), *([state.change] if state.change else [])]
 
 
-def plan_cleaning(places: Places) -> CleaningPlan:
+def plan_cleaning(places: Places, report: Report = untold) -> CleaningPlan:
     """Find what may go, by the policy of each line's last change. Deletes nothing.
+
+    `report` is told how many lines are read.
 
     Raises:
         StorageError: S3 cannot be read.
         VerificationError: a record does not hold; then nothing is safe to delete.
     """
     names = LedgerStore(places.ledger).lines()
-    lines = [_line(LineView(name, places)) for name in names]
+    lines = [_line(LineView(name, places)) for name in told(names, len(names), report)]
     models = {digest for line in lines for digest in _models_needed(line)}
     snapshots = {digest for line in lines for digest in _snapshots_needed(line)}
     found = [
@@ -89,13 +92,13 @@ def plan_cleaning(places: Places) -> CleaningPlan:
     return CleaningPlan(names, len(models), tuple(once[address] for address in sorted(once)))
 
 
-def clean(plan: CleaningPlan, work: ObjectStore) -> None:
+def clean(plan: CleaningPlan, work: ObjectStore, report: Report = untold) -> None:
     """Delete what the plan names. Safe to repeat.
 
     Raises:
         StorageError: S3 is unreachable or denies.
     """
-    for one in plan.leftovers:
+    for one in told(plan.leftovers, len(plan.leftovers), report):
         if one.kind != "model":
             shutil.rmtree(one.address, ignore_errors=True)
             continue

@@ -16,6 +16,7 @@ from tasks.home import job_key_path
 from tasks.http_probe import answer_of
 from tasks.models.mlflow_client import tracking_uri
 from tasks.record.ledger_store import LedgerStore
+from tasks.reporting import Report, told, untold
 from tasks.s3.client import mapped_errors, new_client
 from tasks.s3.storage import ObjectStore
 
@@ -52,15 +53,19 @@ class _Trial:
     advice: str
 
 
-def diagnose(*, work: str, ledger: str, data: str | None = None) -> tuple[Check, ...]:
+def diagnose(
+    *, work: str, ledger: str, data: str | None = None, report: Report = untold
+) -> tuple[Check, ...]:
     """Try everything that a run needs.
 
     Args:
         work: name of the work bucket; a small object is written to it and removed.
         ledger: name of the ledger's bucket; a small object is locked in it for two minutes.
         data: name of the business-data bucket, which is only read.
+        report: told how many checks are done.
     """
-    return tuple(tried(it.name, it.attempt, it.advice) for it in _trials(work, ledger, data))
+    trials = tuple(_trials(work, ledger, data))
+    return tuple(tried(it.name, it.attempt, it.advice) for it in told(trials, len(trials), report))
 
 
 def tried(name: str, attempt: Callable[[], str], advice: str = "") -> Check:

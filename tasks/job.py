@@ -1,6 +1,5 @@
 """What every stage of a change has at hand: the run, the law, the stores, the key."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -23,10 +22,8 @@ from tasks.places import Places, remember
 from tasks.record.job_keys import first_key, read_job_key
 from tasks.record.journal import Journal
 from tasks.record.line_view import LineView
+from tasks.reporting import Report, untold
 from tasks.run_file import RunFile
-
-Report = Callable[[int, int], None]
-"""Called with what is done of a stage and what there is in all."""
 
 
 class Job(LineView):
@@ -41,7 +38,7 @@ class Job(LineView):
         VerificationError: the line's record does not hold.
     """
 
-    def __init__(self, run: RunFile) -> None:
+    def __init__(self, run: RunFile, report: Report = untold) -> None:
         if run.execution == "ray":
             raise RunFileError("execution: ray is not in this version yet; write execution: local.")
         places = Places.of(run.buckets.work, run.buckets.ledger)
@@ -53,10 +50,10 @@ class Job(LineView):
         self.store.probe_guarantees()
         key, retention = read_job_key(), timedelta(days=self.policy.ledger.retention_days)
         first = first_key(self.store, run.line, key, clock.now() + retention)
-        self.journal = Journal(self.store, run.line, first, key, retention, self.kept)
+        self.journal = Journal(self.store, run.line, first, key, retention, self.kept, report)
         self.record = self.journal
         self.models = ModelShelf(self.work)
-        self.report: Report = lambda _done, _total: None
+        self.report = report
         self._snapshots: dict[str, Snapshot] = {}
         remember(run.line, places)
 

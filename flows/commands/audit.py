@@ -12,8 +12,10 @@ from flows.commands.common import (
     WorkOption,
     out,
     print_json,
+    view_of,
 )
 from flows.commands.decide import ChangeArgument
+from flows.progress import progress
 
 
 def register(app: typer.Typer) -> None:
@@ -32,12 +34,12 @@ def export(
 
     Example: avss export my-line-0001 --out pack/
     """
-    from tasks.places import places_of
     from tasks.record.export import export_pack
-    from tasks.record.line_view import LineView, line_of
+    from tasks.record.line_view import line_of
 
-    view = LineView(line_of(change), places_of(line_of(change), work, ledger))
-    files = export_pack(view, change, out_dir)
+    view = view_of(line_of(change), work, ledger)
+    with progress("Collecting the evidence") as report:
+        files = export_pack(view, change, out_dir, report)
     out.print(f"{out_dir}: {files} files. Check them with: avss verify {out_dir}", markup=False)
 
 
@@ -63,7 +65,8 @@ def verify(
         earlier = checkpoint.read_bytes() if checkpoint else None
     except OSError as error:
         raise PolicyError(f"{checkpoint}: {error.strerror}. Name a checkpoint file.") from None
-    report = verify_folder(pack, job_key=job_key, earlier=earlier)
+    with progress("Verifying") as told:
+        report = verify_folder(pack, job_key=job_key, earlier=earlier, progress=told)
     if format is Format.json:
         print_json(report.to_json())
         return

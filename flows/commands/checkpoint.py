@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.common import LedgerOption, WorkOption, err, out, print_json
+from flows.commands.common import LedgerOption, WorkOption, err, out, print_json, view_of
 
 app = typer.Typer(
     help="Checkpoints hold a line's record to its history; they are worth most kept elsewhere.",
@@ -31,12 +31,10 @@ def sign(
 
     Example: avss checkpoint sign my-line --to s3://auditor-checkpoints/acme
     """
-    from tasks.places import places_of
     from tasks.record.checkpoints import lay_down, sign_checkpoint
     from tasks.record.job_keys import read_job_key
-    from tasks.record.line_view import LineView
 
-    record = LineView(line, places_of(line, work, ledger)).record
+    record = view_of(line, work, ledger).record
     note = sign_checkpoint(record, read_job_key())
     if to is None:
         typer.echo(note.decode("utf-8"), nl=False)
@@ -59,12 +57,10 @@ def prove(
     """
     from dataclasses import asdict
 
-    from tasks.places import places_of
     from tasks.record.checkpoints import prove as proven
     from tasks.record.checkpoints import read_note
-    from tasks.record.line_view import LineView
 
-    record = LineView(line, places_of(line, work, ledger)).record
+    record = view_of(line, work, ledger).record
     print_json(asdict(proven(record, read_note(earlier), read_note(later))))
 
 

@@ -4,12 +4,15 @@ import json
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.progress import counted, progress
+from flows.progress import progress
 from flows.terminal import terminal
+
+if TYPE_CHECKING:
+    from tasks.record.line_view import LineView
 
 out = terminal()
 err = terminal(stderr=True)
@@ -67,7 +70,7 @@ def model_folder(source: str) -> str:
     from tasks.models.folders import fetch_model
 
     with progress(f"Fetching {source}") as report:
-        return str(fetch_model(source, progress=counted(report)))
+        return str(fetch_model(source, report=report))
 
 
 def records_at(source: str, text_field: str | None = None) -> list[dict[str, Any]]:
@@ -76,4 +79,14 @@ def records_at(source: str, text_field: str | None = None) -> list[dict[str, Any
     from tasks.home import cache
 
     where = cache("data") if source.startswith("s3://") else Path()
-    return read_source(source, text_field, cache=where)
+    with progress(f"Reading {source}") as report:
+        return read_source(source, text_field, cache=where, report=report)
+
+
+def view_of(line: str, work: str | None, ledger: str | None) -> "LineView":
+    """A line as its record says; a long record is read with progress."""
+    from tasks.places import places_of
+    from tasks.record.line_view import LineView
+
+    with progress(f"Reading the record of {line}") as report:
+        return LineView(line, places_of(line, work, ledger)).read(report)

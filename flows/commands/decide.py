@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.commands.common import LedgerOption, WorkOption, err, out
+from flows.commands.common import LedgerOption, WorkOption, err, out, view_of
 
 KeyOption = Annotated[
     str,
@@ -106,12 +106,11 @@ def _decide(
     buckets: tuple[str | None, str | None],
 ) -> None:
     from flows.waking import try_to_wake
-    from tasks.places import places_of
     from tasks.record.deciding import open_question, sign
-    from tasks.record.line_view import LineView, line_of
+    from tasks.record.line_view import line_of
     from tasks.record.signers import signer_at
 
-    view = LineView(line_of(change), places_of(line_of(change), *buckets))
+    view = view_of(line_of(change), *buckets)
     question = open_question(view, change, step, evidence)
     out.print(question.summary(), markup=False)
     signer = signer_at(key, _passphrase)

@@ -13,6 +13,7 @@ from flows.commands.common import (
     out,
     print_json,
 )
+from flows.progress import progress
 
 
 def register(app: typer.Typer) -> None:
@@ -52,9 +53,11 @@ def gc(
         print_json({"Rules": lifecycle_rules(Storage().candidate_days)})
         return
     places = places_of(None, work, ledger)
-    plan = plan_cleaning(places)
+    with progress("Reading the lines") as report:
+        plan = plan_cleaning(places, report)
     if not dry_run:
-        clean(plan, ObjectStore(places.work))
+        with progress("Deleting") as report:
+            clean(plan, ObjectStore(places.work), report)
     if format is Format.json:
         print_json(plan.to_json() | {"deleted": not dry_run})
         return

@@ -14,6 +14,7 @@ from flows.commands.common import (
     err,
     out,
     print_json,
+    view_of,
 )
 
 app = typer.Typer(help="The key that signs a line's record.", no_args_is_help=True)
@@ -31,11 +32,9 @@ def show(
 
     Example: avss job-key show my-line
     """
-    from tasks.places import places_of
     from tasks.record.key_rotation import key_history
-    from tasks.record.line_view import LineView
 
-    keys = key_history(LineView(line, places_of(line, work, ledger)).record)
+    keys = key_history(view_of(line, work, ledger).record)
     if format is Format.json:
         print_json([one.to_json() for one in keys])
         return

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.common import Format, FormatOption, err, out, print_json
+from flows.progress import progress
 
 HomeOption = Annotated[
     Path | None,
@@ -97,7 +98,8 @@ def doctor(
     from flows.render import checks_table
     from tasks.doctor import diagnose
 
-    checks = diagnose(work=work, ledger=ledger, data=data)
+    with progress("Checking") as report:
+        checks = diagnose(work=work, ledger=ledger, data=data, report=report)
     if format is Format.json:
         print_json([asdict(check) for check in checks])
     else:

@@ -12,7 +12,9 @@ from flows.commands.common import (
     WorkOption,
     out,
     print_json,
+    view_of,
 )
+from flows.progress import progress
 
 app = typer.Typer(help="Versions and aliases of model lines.", no_args_is_help=True)
 LineArgument = Annotated[str, typer.Argument(help="The model line.")]
@@ -127,14 +129,13 @@ def audit(
     from tasks.models.aliases import expected_aliases, is_moving
     from tasks.models.audit import audit_line
     from tasks.models.registry import Registry
-    from tasks.places import places_of
-    from tasks.record.line_view import LineView
 
-    view, registry = LineView(line, places_of(line, work, ledger)), Registry()
+    view, registry = view_of(line, work, ledger), Registry()
     state = view.state
     if restore and not is_moving(state):
         registry.point(line, expected_aliases(state))
-    report = audit_line(view, registry)
+    with progress("Reading every file of every version") as told:
+        report = audit_line(view, registry, told)
     if format is Format.json:
         print_json(report.to_json())
     else:
@@ -162,11 +163,10 @@ def export(
     Example: avss registry export my-line --out served/
     """
     from tasks.models.serving import export_version
-    from tasks.places import places_of
-    from tasks.record.line_view import LineView
 
-    view = LineView(line, places_of(line, work, ledger))
-    found = export_version(view, version, out_dir, gguf=gguf)
+    view = view_of(line, work, ledger)
+    with progress("Fetching the model") as report:
+        found = export_version(view, version, out_dir, gguf=gguf, report=report)
     if format is Format.json:
         print_json(found.to_json())
     else:

@@ -7,14 +7,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, date, timedelta
+from functools import partial
 from pathlib import Path
-from threading import Lock
 
 from tasks.data.formats import Record
 from tasks.data.origins import Origin, SourceObject, origin_of
 from tasks.data.readers import check_text, format_of, iter_records, read_records
 from tasks.data.source import DataSource, Fields, Format
 from tasks.errors import DataError
+from tasks.reporting import Report, summed, untold
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage ("pull", "read"), what is done and what there is; bytes, then objects."""
@@ -75,16 +76,8 @@ def pull(
         StorageError: S3 cannot be reached or denies.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    total = sum(item.size for item in items)
-    done = 0
-    alone = Lock()
-
-    def moved(count: int) -> None:
-        nonlocal done
-        with alone:
-            done += count
-            if progress:
-                progress("pull", done, total)
+    told = progress or (lambda _what, _done, _total: None)
+    moved = summed(sum(item.size for item in items), partial(told, "pull"))
 
     def one(item: SourceObject) -> tuple[SourceObject, Path]:
         state = item.version_id or item.etag or item.modified.isoformat()
@@ -106,7 +99,12 @@ def pull(
 
 
 def read_source(
-    uri: str, text_field: str | None = None, *, cache: Path, format: Format = "auto"
+    uri: str,
+    text_field: str | None = None,
+    *,
+    cache: Path,
+    format: Format = "auto",
+    report: Report = untold,
 ) -> list[Record]:
     """All records at a local path or `s3://` address, in memory; see `readers.read_records`.
 
@@ -119,7 +117,9 @@ def read_source(
     source = DataSource(uri=uri, format=format, fields=Fields(text=text_field or "text"))
     origin = origin_of(source)
     records: list[Record] = []
-    for item, path in pull(origin, chosen(origin.list(), source, date.max), cache / "objects"):
+    items = chosen(origin.list(), source, date.max)
+    pulled = pull(origin, items, cache / "objects", lambda _what, *of: report(*of))
+    for item, path in pulled:
         name = origin.name(item.key)
         for number, record in iter_records(path, format, name=name):
             if text_field is not None:

@@ -16,6 +16,7 @@ from tasks.models.card import MODEL
 from tasks.models.registering import version_files
 from tasks.models.registry import DIGEST, ModelVersion, Registry
 from tasks.record.line_view import LineView
+from tasks.reporting import Report, told, untold
 from tasks.s3.storage import ObjectStore
 
 _READERS = 4
@@ -52,21 +53,26 @@ class AuditReport:
         return asdict(self) | {"clean": self.clean}
 
 
-def audit_line(view: LineView, registry: Registry | None = None) -> AuditReport:
+def audit_line(
+    view: LineView, registry: Registry | None = None, report: Report = untold
+) -> AuditReport:
     """Compare a line's registry and files with its record, which is read anew from its bucket.
+
+    `report` is told how many entries and versions are read through.
 
     Raises:
         RegistryError, StorageError: MLflow or S3 cannot be read.
         VerificationError: the record itself does not hold.
     """
-    view.record.reread()
     registry, state = registry or Registry(), view.state
     made = _recorded(state)
     kept = {one.version: one for one in registry.versions(view.line)}
     looks = [one.registered for one in made.values() if one.registered]
+    total = state.length + len(looks)
+    view.record.reread(lambda done, _: report(done, total))
     with ThreadPoolExecutor(_READERS) as pool:
         found = pool.map(lambda it: _files(view.work, it.model, it.files), looks)
-        files = [one for each in found for one in each]
+        files = [one for each in told(found, total, report, before=state.length) for one in each]
     findings = (
         *_versions(view, state, made, kept),
         *_aliases(state, registry.aliases(view.line)),

@@ -18,6 +18,7 @@ from filelock import FileLock
 from avss.digests import MANIFEST_NAME, folder_digest
 from tasks.errors import MissingError, StorageError
 from tasks.home import cache
+from tasks.reporting import Report, summed, untold
 from tasks.s3.objects import ObjectInfo, parse_uri
 from tasks.s3.storage import ObjectStore, Progress
 
@@ -57,14 +58,12 @@ def publish_model(
     return PublishedModel(found.digest, store.uri())
 
 
-def fetch_model(
-    uri: str, *, client: "S3Client | None" = None, progress: Progress | None = None
-) -> Path:
+def fetch_model(uri: str, *, client: "S3Client | None" = None, report: Report = untold) -> Path:
     """A local copy of the model folder at an s3:// prefix, verified, also when it was cached.
 
     A prefix whose last part is a digest must hold exactly the model with that digest. Any other
     prefix is cached by what S3 lists there (keys, sizes, ETags) and checked against the digest that
-    the copy had when it was complete.
+    the copy had when it was complete. `report` is told bytes.
 
     Raises:
         MissingError: no object below the prefix.
@@ -82,7 +81,8 @@ def fetch_model(
         expected = named or (note.read_text() if note.is_file() else None)
         if folder.is_dir() and expected and folder_digest(folder).digest == expected:
             return folder
-        found = _download(store, objects, folder, expected=named, progress=progress)
+        moved = summed(sum(item.size for item in objects), report)
+        found = _download(store, objects, folder, expected=named, progress=moved)
         note.write_text(found)
     return folder
 
@@ -114,7 +114,7 @@ def _download(
     folder: Path,
     *,
     expected: str | None,
-    progress: Progress | None,
+    progress: Progress,
 ) -> str:
     """Put the whole model at `folder`, or nothing; an interrupted download goes on where it was."""
     partial = folder.with_name(f"{folder.name}.partial")

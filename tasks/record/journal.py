@@ -18,6 +18,7 @@ from tasks.errors import MissingError, RunFileError
 from tasks.home import job_key_path
 from tasks.record.kept_entries import KeptEntries
 from tasks.record.ledger_store import LedgerStore
+from tasks.reporting import Report, untold
 
 Dated = Callable[[datetime], Body]
 """A body that says when: made for the time of its entry."""
@@ -39,22 +40,23 @@ class Record:
         line: str,
         key: Ed25519PublicKey,
         kept: KeptEntries | None = None,
+        report: Report = untold,
     ) -> None:
         self.line = line
         self.store = store
         self._kept = kept
         self.chain = self._resumed(key)
-        self.refresh()
+        self.refresh(report)
 
     @property
     def entries(self) -> tuple[Entry, ...]:
         """Everything recorded so far, in order."""
         return tuple(sealed.entry for sealed in self.chain.sealed)
 
-    def refresh(self) -> None:
+    def refresh(self, report: Report = untold) -> None:
         """Read and verify what was appended since the last look."""
         known = len(self.chain.sealed)
-        for envelope in self.store.read(self.line, known):
+        for envelope in self.store.read(self.line, known, report):
             self.chain.follow(envelope)
         self.check_untouched(max(known - 1, 0))
         if self._kept is not None and len(self.chain.sealed) > known:
@@ -72,14 +74,15 @@ class Record:
                 f"{', '.join(covered[:3])}. The first versions stand; find out who did it."
             )
 
-    def reread(self) -> list[bytes]:
+    def reread(self, report: Report = untold) -> list[bytes]:
         """Every envelope as it lies in the bucket, in order, each verified anew.
 
         Raises:
             VerificationError: they do not hold, or are not what this record was read from.
         """
         self.check_untouched()
-        chain, envelopes = Chain(self.line, self.chain.keys[0]), self.store.read(self.line)
+        chain = Chain(self.line, self.chain.keys[0])
+        envelopes = self.store.read(self.line, report=report)
         for envelope in envelopes[: len(self.chain.sealed)]:
             chain.follow(envelope)
         if len(chain.sealed) < len(self.chain.sealed):
@@ -115,8 +118,9 @@ class Journal(Record):
         key: Ed25519PrivateKey,
         retention: timedelta,
         kept: KeptEntries | None = None,
+        report: Report = untold,
     ) -> None:
-        super().__init__(store, line, first, kept)
+        super().__init__(store, line, first, kept, report)
         self.key = key
         self.retention = retention
         """How long the store must refuse to change or delete a new entry."""

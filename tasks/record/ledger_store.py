@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tasks.errors import ConflictError, MissingError
+from tasks.reporting import Report, told, untold
 from tasks.s3.client import mapped_errors
 from tasks.s3.object_lock import probe_bucket, put_locked
 from tasks.s3.storage import ObjectStore, ObjectVersion
@@ -44,14 +45,14 @@ class LedgerStore:
             ]
         return tuple(sorted(line for line in found if _ENTRY.fullmatch(f"{line}/{0:012d}.json")))
 
-    def read(self, line: str, start: int = 0) -> list[bytes]:
+    def read(self, line: str, start: int = 0, report: Report = untold) -> list[bytes]:
         """The envelopes of a line from sequence `start` on, in the order of their sequence.
 
         Gaps are not judged here: verification of the chain does that.
         """
         entries = self._first_versions(f"{line}/", _before(line, start))
         with ThreadPoolExecutor(_READERS) as pool:
-            return list(pool.map(self._fetch, entries))
+            return list(told(pool.map(self._fetch, entries), len(entries), report))
 
     def read_one(self, line: str, sequence: int) -> bytes:
         """The envelope of one entry.

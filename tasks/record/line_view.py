@@ -1,7 +1,7 @@
 """A line as anyone sees it who may read its buckets: the verified record and the documents."""
 
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from policies.keys import parse_public_key
 from policies.lifecycle import ChangeState, State, advance
@@ -16,6 +16,7 @@ from tasks.record.job_keys import published_key
 from tasks.record.journal import Record
 from tasks.record.kept_entries import KeptEntries
 from tasks.record.ledger_store import LedgerStore
+from tasks.reporting import Report, untold
 from tasks.s3.storage import ObjectStore
 
 
@@ -38,8 +39,16 @@ class LineView:
     @cached_property
     def record(self) -> Record:
         """The line's verified record; the job's own view of it can append."""
+        return self._read(untold)
+
+    def read(self, report: Report) -> Self:
+        """Read the record now, telling how far that is; else the first use of it does."""
+        self.record = self._read(report)
+        return self
+
+    def _read(self, report: Report) -> Record:
         key = parse_public_key(self.job_key_line)
-        return Record(self.store, self.line, key, self.kept)
+        return Record(self.store, self.line, key, self.kept, report)
 
     @property
     def kept(self) -> KeptEntries:

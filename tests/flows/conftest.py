@@ -1,12 +1,18 @@
 """A tiny world for whole changes: a random model, made-up reviews in real S3, keys, a run file."""
 
+import fcntl
 import json
 import os
+import pty
 import random
+import select
+import struct
 import subprocess
 import sys
+import termios
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -86,6 +92,11 @@ class World:
         return f"{self.line}-0001"
 
     @property
+    def home(self) -> Path:
+        """Its AVSS_HOME."""
+        return self.folder / "home"
+
+    @property
     def view(self) -> LineView:
         """The line as it stands now."""
         return LineView(self.line, Places("avss-work", "avss-ledger"))
@@ -95,7 +106,7 @@ class World:
         return subprocess.Popen(
             [sys.executable, "-m", "flows.cli", *arguments],
             cwd=self.folder,
-            env=os.environ | {"AVSS_HOME": str(self.folder / "home"), "OMP_NUM_THREADS": "1"},
+            env=os.environ | {"AVSS_HOME": str(self.home), "OMP_NUM_THREADS": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -120,6 +131,79 @@ class World:
         for name in names:
             key = str(self.folder / "keys" / name)
             self.avss("approve", self.change, "--key", key, "--reason", "tested")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a command left that ran at a terminal."""
+
+    code: int
+    screen: str
+    """All that was written to the terminal, and what was typed."""
+    stdout: str
+    """Where stdout was a pipe."""
+
+
+def at_a_terminal(
+    *arguments: str,
+    answers: Sequence[tuple[str, str]] = (),
+    piped: bool = False,
+    cwd: Path | None = None,
+    home: Path | None = None,
+    seconds: float = 240,
+) -> Seen:
+    """Run `avss` on a pseudo-terminal of 120 columns.
+
+    Args:
+        arguments: of the command.
+        answers: questions, in order, with what is typed once they stand on the screen.
+        piped: stdout is a pipe; stdin and stderr are the terminal.
+        cwd: where it runs.
+        home: its AVSS_HOME.
+        seconds: it must be done by then.
+    """
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    environment = {"TERM": "xterm-256color", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", *arguments],
+        cwd=cwd,
+        env=os.environ | environment | ({"AVSS_HOME": str(home)} if home else {}),
+        stdin=theirs,
+        stdout=subprocess.PIPE if piped else theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    screen, looked, left = "", 0, list(answers)
+    deadline = time.monotonic() + seconds
+    try:
+        while time.monotonic() < deadline:
+            if not select.select([ours], [], [], 1)[0]:
+                continue
+            try:
+                piece = os.read(ours, 4096)
+            except OSError:  # the other side is closed
+                break
+            if not piece:
+                break
+            screen += piece.decode("utf-8", "replace")
+            asked = screen.find(left[0][0], looked) if left else -1
+            if asked >= 0:
+                looked = asked + len(left[0][0])
+                os.write(ours, f"{left.pop(0)[1]}\n".encode())
+        out = process.communicate(timeout=60)[0]
+    finally:
+        process.kill()
+        os.close(ours)
+    assert not left, f"never asked: {left[0][0]}\n{screen}"
+    return Seen(process.returncode, screen, (out or b"").decode())
+
+
+@pytest.fixture
+def at_terminal() -> Callable[..., Seen]:
+    """Runs `avss` at a pseudo-terminal; see `at_a_terminal`."""
+    return at_a_terminal
 
 
 @contextmanager

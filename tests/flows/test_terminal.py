@@ -206,6 +206,15 @@ def test_progress_tells_the_time_left_on_a_terminal_and_nothing_in_a_pipe(monkey
         assert stderr.isatty() or told == ""
 
 
+def test_long_commands_draw_their_progress_on_a_terminal_and_leave_stdout_clean(at_terminal):
+    seen = at_terminal("verify", str(GOLDEN / "demo-pack"), "--format", "json", piped=True)
+    assert (seen.code, json.loads(seen.stdout)["outcome"]) == (0, "promoted")
+    for words in ("Verifying", "left"):
+        assert words in seen.screen
+    quiet = avss("verify", str(GOLDEN / "demo-pack"), "--format", "json")
+    assert (quiet.stdout, quiet.stderr) == (seen.stdout, "")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_complete_commands_and_options(shell: str):
     script = avss(_AVSS_COMPLETE=f"source_{shell}")

@@ -41,7 +41,7 @@ def recorded(world) -> list[str]:
         return []
 
 
-def test_a_change_is_approved_promoted_and_proven(world):
+def test_a_change_is_approved_promoted_and_proven(world, at_terminal):
     asked = json.loads(world.avss("optimize", "--config", "run.yaml", "--format", "json", code=4))
     assert asked["waiting_for"] == "1"
     again = world.avss("optimize", "--config", "run.yaml", "--format", "json", code=4)
@@ -71,7 +71,13 @@ def test_a_change_is_approved_promoted_and_proven(world):
     assert f'<a href="{world.change}/promotion.html">' in index
     assert 'class="moment pass"' in index
     assert published(world, f"{world.change}/1.html") == page.replace("\r", "")
-    world.avss("export", world.change, "--out", "pack")
+    exported = at_terminal(
+        "export", world.change, "--out", "pack", piped=True, cwd=world.folder, home=world.home
+    )
+    assert exported.code == 0
+    for words in ("Reading the record", "Collecting the evidence"):
+        assert words in exported.screen
+    assert "avss verify pack" in exported.stdout
     report = json.loads(world.avss("verify", "pack", "--format", "json"))
     assert (report["change"], report["outcome"]) == (world.change, "promoted")
     assert any("OpenSSF signature" in sentence for sentence in report["checked"])

@@ -27,7 +27,9 @@ def checkpoint(world, size):
 
 
 def test_a_whole_change_verifies(finished, pack):
-    report = verify_pack(pack)
+    seen = []
+    report = verify_pack(pack, progress=lambda *of: seen.append(of))
+    assert seen == [(at + 1, report.entries) for at in range(report.entries)]
     assert (report.line, report.change, report.outcome) == ("reviews", "reviews-0001", "promoted")
     assert report.entries == len(finished.envelopes)
     assert report.job_key == fingerprint(finished.signer.public_key())

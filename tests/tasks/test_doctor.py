@@ -18,7 +18,11 @@ def home(tmp_path, monkeypatch) -> None:
 @pytest.mark.stack
 def test_a_fit_installation_passes_every_check(stack):
     names = stack.names
-    checks = diagnose(work=names.work, ledger=names.ledger, data=names.data)
+    told = []
+    checks = diagnose(
+        work=names.work, ledger=names.ledger, data=names.data, report=lambda *of: told.append(of)
+    )
+    assert told == [(at + 1, 9) for at in range(9)]
     assert [check for check in checks if not check.ok] == []
     assert len(checks) == 9
     assert list(ObjectStore(names.work, "doctor").list()) == []

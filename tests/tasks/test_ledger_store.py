@@ -24,7 +24,10 @@ def until() -> datetime:
 def test_entries_come_back_in_their_order(s3, ledger):
     for sequence in (2, 0, 1):
         ledger.append(s3.unique, sequence, f"entry {sequence}".encode(), until())
-    assert ledger.read(s3.unique) == [b"entry 0", b"entry 1", b"entry 2"]
+    told = []
+    read = ledger.read(s3.unique, report=lambda *of: told.append(of))
+    assert read == [b"entry 0", b"entry 1", b"entry 2"]
+    assert told == [(1, 3), (2, 3), (3, 3)]
     assert ledger.read(s3.unique, start=2) == [b"entry 2"]
     assert s3.unique in ledger.lines()
 

@@ -68,9 +68,10 @@ def test_an_interrupted_upload_goes_on_where_it_was(s3, folder, monkeypatch):
 def test_a_cached_model_is_not_fetched_again(s3, folder):
     uri = publish_model(folder, s3.names.work).uri
     moved = []
-    first = fetch_model(uri, progress=moved.append)
+    first = fetch_model(uri, report=lambda *of: moved.append(of))
+    assert moved[-1][0] == moved[-1][1] > 0
     moved.clear()
-    assert fetch_model(uri, progress=moved.append) == first
+    assert fetch_model(uri, report=lambda *of: moved.append(of)) == first
     assert moved == []
 
 
