@@ -21,12 +21,13 @@ def load_model(
     revision: str | None = None,
     dtype: str | torch.dtype = "auto",
     device_map: Any = None,
+    offload_folder: Path | None = None,
 ) -> Any:
     """Load a model for inference, as the class that its config names.
 
     `source` is a folder with safetensors weights, a `.gguf` file (dequantized), or a hub id, for
     which `revision` pins a commit. `dtype="auto"` takes the checkpoint's own dtype, float32 for
-    GGUF. `device_map` is passed on to transformers.
+    GGUF. `device_map` and `offload_folder` are passed on to transformers.
 
     Raises InputError for weights that are pickled, truncated, incomplete, or that disagree with
     the config: a layer without weights would be a random layer.
@@ -40,6 +41,7 @@ def load_model(
             **where,
             dtype=dtype,
             device_map=device_map,
+            offload_folder=offload_folder,
             use_safetensors=None if where.get("gguf_file") else True,
             output_loading_info=True,
         )
@@ -53,6 +55,15 @@ def load_model(
     if where.get("gguf_file"):
         model = _dequantized(model)
     return model.eval()
+
+
+def outline(source: Source, *, revision: str | None = None) -> Any:
+    """The model that `source`'s config describes, on the meta device: no weight is read."""
+    where: dict[str, Any] = _location(source) | ({"revision": revision} if revision else {})
+    config = _config(source, where)
+    with torch.device("meta"):
+        found = _model_class(config)
+        return found(config) if hasattr(found, "config_class") else found.from_config(config)
 
 
 def load_tokenizer(source: Source, *, revision: str | None = None) -> Any:

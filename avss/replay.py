@@ -6,13 +6,15 @@ each layer would have been called with. Layers can then be stepped through, left
 from a cached hidden state, in any architecture, without a second implementation of it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+
+from avss.placement import entry_device
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -25,9 +27,34 @@ class _StackDone(Exception):  # noqa: N818 - a signal between two of our own fra
 
 
 @dataclass(frozen=True)
-class _Call:
+class Call:
+    """What a layer is called with besides the hidden state."""
+
     arguments: tuple[Any, ...]
     keywords: dict[str, Any]
+
+
+def record_calls(
+    layers: Sequence[nn.Module], parts: Sequence[int], run: Callable[[], Any]
+) -> tuple[Tensor, list[Call]]:
+    """The first layer's input, and the further arguments of every layer's call, during `run`.
+
+    No layer is computed. `parts[i]` is how many things the layer at i returns (see `parts_of`).
+    """
+    calls: list[Call] = []
+    first: list[Tensor] = []
+
+    def note(position: int, *arguments: Any, **keywords: Any) -> Any:
+        hidden, rest, named = _split(arguments, keywords)
+        first.append(hidden)
+        calls.append(Call(rest, named))
+        if position == len(layers) - 1:
+            raise _StackDone
+        return _as_returned(hidden, parts[position])
+
+    with _instead(layers, note), suppress(_StackDone):
+        run()
+    return first[0], calls
 
 
 class Walk:
@@ -45,7 +72,7 @@ class Walk:
         """The output (B, T, H) of the layer at `position` in the stack for the input `hidden`."""
         call = self._calls[position]
         layer = self._replay.layers[position]
-        return _state(layer(hidden, *call.arguments, **call.keywords))
+        return state_of(layer(hidden, *call.arguments, **call.keywords))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """The logits (B, T, V) if `hidden` (B, T, H) leaves the last layer."""
@@ -62,12 +89,12 @@ class Replay:
     def __init__(self, model: "PreTrainedModel", layers: Iterable[nn.Module]) -> None:
         self.layers = list(layers)
         self._model = model
-        self._returns_tuple = self._observe_return_types()
+        self._parts = self._observe_parts()
 
     @torch.no_grad()
     def begin(self, batch: "TokenBatch") -> Walk:
         """Embed one batch and stand before the first layer."""
-        device = self._model.get_input_embeddings().weight.device
+        device = entry_device(self._model)
         return Walk(
             self,
             {
@@ -77,67 +104,54 @@ class Replay:
         )
 
     @torch.no_grad()
-    def record(self, inputs: dict[str, Tensor]) -> tuple[Tensor, list[_Call]]:
+    def record(self, inputs: dict[str, Tensor]) -> tuple[Tensor, list[Call]]:
         """The first layer's input, and the further arguments of every layer's call."""
-        calls: list[_Call] = []
-        first: list[Tensor] = []
-
-        def note(position: int, *arguments: Any, **keywords: Any) -> Any:
-            hidden, rest, named = _split(arguments, keywords)
-            first.append(hidden)
-            calls.append(_Call(rest, named))
-            if position == len(self.layers) - 1:
-                raise _StackDone
-            return self._as_returned(position, hidden)
-
-        with self._instead(note), suppress(_StackDone):
-            self._model(**inputs, use_cache=False)
-        return first[0], calls
+        return record_calls(
+            self.layers, self._parts, lambda: self._model(**inputs, use_cache=False)
+        )
 
     @torch.no_grad()
     def finish(self, inputs: dict[str, Tensor], hidden: Tensor) -> Tensor:
         """The logits when the last layer's output is `hidden`."""
 
         def hand_over(position: int, *arguments: Any, **keywords: Any) -> Any:
-            state = _split(arguments, keywords)[0]
             last = position == len(self.layers) - 1
-            return self._as_returned(position, hidden if last else state)
+            state = hidden if last else _split(arguments, keywords)[0]
+            return _as_returned(state, self._parts[position])
 
-        with self._instead(hand_over):
+        with _instead(self.layers, hand_over):
             logits: Tensor = self._model(**inputs, use_cache=False).logits
         return logits
 
-    def _as_returned(self, position: int, hidden: Tensor) -> Any:
-        return (hidden,) if self._returns_tuple[position] else hidden
-
     @torch.no_grad()
-    def _observe_return_types(self) -> list[bool]:
-        seen: list[bool] = []
+    def _observe_parts(self) -> list[int]:
+        seen: list[int] = []
         handles = [
-            layer.register_forward_hook(lambda _m, _i, out: seen.append(isinstance(out, tuple)))
+            layer.register_forward_hook(lambda _m, _i, out: seen.append(parts_of(out)))
             for layer in self.layers
         ]
         try:
-            device = self._model.get_input_embeddings().weight.device
+            device = entry_device(self._model)
             self._model(input_ids=torch.zeros((1, 1), dtype=torch.int64, device=device))
         finally:
             for handle in handles:
                 handle.remove()
         return seen
 
-    @contextmanager
-    def _instead(self, function: Any) -> Iterator[None]:
-        """Have every layer call `function(position, ...)` in place of its own forward."""
-        previous = [layer.__dict__.get("forward") for layer in self.layers]
-        for position, layer in enumerate(self.layers):
-            layer.forward = _bound(function, position)
-        try:
-            yield
-        finally:
-            for layer, forward in zip(self.layers, previous, strict=True):
-                del layer.forward
-                if forward is not None:
-                    layer.forward = forward
+
+@contextmanager
+def _instead(layers: Sequence[nn.Module], function: Any) -> Iterator[None]:
+    """Have every layer call `function(position, ...)` in place of its own forward."""
+    previous = [layer.__dict__.get("forward") for layer in layers]
+    for position, layer in enumerate(layers):
+        layer.forward = _bound(function, position)
+    try:
+        yield
+    finally:
+        for layer, forward in zip(layers, previous, strict=True):
+            del layer.forward
+            if forward is not None:
+                layer.forward = forward
 
 
 def _bound(function: Any, position: int) -> Any:
@@ -153,6 +167,16 @@ def _split(
     return keywords["hidden_states"], (), rest
 
 
-def _state(output: Any) -> Tensor:
+def parts_of(output: Any) -> int:
+    """How many things a layer returns: 0 for a bare tensor, else the length of its tuple."""
+    return len(output) if isinstance(output, tuple) else 0
+
+
+def _as_returned(hidden: Tensor, parts: int) -> Any:
+    return (hidden, *[None] * (parts - 1)) if parts else hidden
+
+
+def state_of(output: Any) -> Tensor:
+    """The hidden state in what a layer returns."""
     state: Tensor = output[0] if isinstance(output, tuple) else output
     return state

@@ -16,6 +16,7 @@ import torch
 from avss.architecture import LayerStack, Side, find_stack
 from avss.batching import TokenBatch, token_batches
 from avss.errors import InputError
+from avss.placement import entry_device
 from avss.scoring.calibration import calibration_tokens
 from avss.scoring.moments import Moments
 from avss.scoring.observations import Observations
@@ -23,6 +24,8 @@ from avss.scoring.observer import ANGLE, INFLUENCE, M2, MEAN, NEAR_ZERO, Observe
 from avss.scoring.scores import LayerScores
 
 Progress = Callable[[int, int], None]
+Pass = Callable[[Any, Observer, Sequence[TokenBatch], Progress], None]
+"""Runs a model over batches under an observer; reports (tokens done, tokens in all)."""
 
 EPSILON: Mapping[str, float] = {"contribution": 1e-2, "output": 1e-2, "mlp": 1e-3}
 """Default "near zero" of each source; that of `contribution` is in units of the input's RMS."""
@@ -42,6 +45,7 @@ def score_layers(
     bootstrap: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
+    run: Pass | None = None,
 ) -> LayerScores:
     """Rank the layers of `model` by one forward pass over `texts`.
 
@@ -50,7 +54,8 @@ def score_layers(
     have it; "mlp", the input of the down projection. `epsilon` is what counts as near zero
     (default: EPSILON). Of each text at most `max_length` tokens are read, of all of them
     `max_tokens`. Where the model both encodes and decodes, the text is given to both sides.
-    `progress(done, total)` is called in tokens.
+    `progress(done, total)` is called in tokens. `run` is another way through the layers than the
+    model's own forward pass: `layer_by_layer`.
 
     Raises InputError for unusable text or options, and for activations that are not finite (it
     names the first such layer); UnsupportedArchitectureError where the layers cannot be found.
@@ -65,6 +70,7 @@ def score_layers(
         stack=stack,
         batch_tokens=batch_tokens,
         progress=progress,
+        run=run,
     )
     return observations.scores(bootstrap=bootstrap, seed=seed)
 
@@ -78,6 +84,7 @@ def observe(
     stack: Side = "auto",
     batch_tokens: int = 8192,
     progress: Progress | None = None,
+    run: Pass | None = None,
 ) -> Observations:
     """One forward pass over token sequences, every layer watched; parameters as `score_layers`."""
     if source not in EPSILON:
@@ -87,16 +94,10 @@ def observe(
         raise InputError(f"epsilon is {epsilon}: expected a number above 0.")
     found = find_stack(model, stack)
     observer = Observer(found, len(sequences), source, epsilon)
-    total = sum(map(len, sequences))
-    done = 0
-    with observer.watching(), torch.inference_mode():
-        pad = getattr(model.config.get_text_config(), "pad_token_id", None)
-        for batch in token_batches(sequences, batch_tokens=batch_tokens, pad_id=pad or 0):
-            observer.begin(batch)
-            run_layers(model, found, batch)
-            done += int(batch.attention_mask.sum())
-            if progress is not None:
-                progress(done, total)
+    pad = getattr(model.config.get_text_config(), "pad_token_id", None)
+    batches = list(token_batches(sequences, batch_tokens=batch_tokens, pad_id=pad or 0))
+    with torch.inference_mode():
+        (run or _forward)(model, observer, batches, progress or _silent)
     state = observer.collected()
     _check_finite(state, found)
     tokens = torch.tensor([len(sequence) for sequence in sequences], dtype=torch.float64)
@@ -109,10 +110,26 @@ def observe(
     )
 
 
+def _forward(
+    model: Any, observer: Observer, batches: Sequence[TokenBatch], progress: Progress
+) -> None:
+    """The model's own forward pass, batch after batch."""
+    done, total = 0, sum(int(batch.attention_mask.sum()) for batch in batches)
+    with observer.watching():
+        for batch in batches:
+            observer.begin(batch)
+            run_layers(model, observer.stack, batch)
+            done += int(batch.attention_mask.sum())
+            progress(done, total)
+
+
+def _silent(_done: int, _total: int) -> None:
+    """Progress that nobody asked for."""
+
+
 def run_layers(model: Any, stack: LayerStack, batch: TokenBatch) -> None:
     """Run the layers of `stack` over a batch: no head, no cache, nothing returned."""
-    weight = model.get_input_embeddings().weight
-    device = "cpu" if weight.is_meta else weight.device
+    device = entry_device(model)
     ids, mask = batch.input_ids.to(device), batch.attention_mask.to(device)
     body = model.base_model
     inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": mask}

@@ -1,8 +1,9 @@
 """Score, prune, heal: which layers do little, and a model without them, repaired."""
 
+from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -97,6 +98,14 @@ def score(
             "Default: the accelerator, where there is one."
         ),
     ] = None,
+    layer_by_layer: Annotated[
+        bool,
+        typer.Option(
+            "--layer-by-layer",
+            help="For a model larger than memory: hold one layer at a time, read from disk; the "
+            "scores are the same. Hidden states wait in files under TMPDIR.",
+        ),
+    ] = False,
     revision: RevisionOption = None,
     format: FormatOption = Format.text,
 ) -> None:
@@ -104,15 +113,18 @@ def score(
 
     Example: avss score --model ./my-model --data reviews.jsonl --text-field text
     """
-    from avss.loading import device_of, load_model, load_tokenizer
+    from avss.loading import load_tokenizer
+    from avss.scoring.layer_by_layer import layer_by_layer as by_layer
     from avss.scoring.one_pass import score_layers
     from flows.render import ranking_table
 
     texts = [record[text_field] for record in records_at(data, text_field)]
     folder = model_folder(model)
-    place = device if device == "auto" else {"": device_of(device)}
-    loaded = load_model(folder, revision=revision, dtype=dtype.value, device_map=place)
-    with progress("Scoring") as report:
+    loading = {"revision": revision, "dtype": dtype.value}
+    with (
+        _loaded(folder, device, stack.value, loading, layer_by_layer) as loaded,
+        progress("Scoring") as report,
+    ):
         scores = score_layers(
             loaded,
             load_tokenizer(folder, revision=revision),
@@ -123,12 +135,31 @@ def score(
             max_tokens=max_tokens,
             bootstrap=bootstrap,
             progress=report,
+            run=by_layer if layer_by_layer else None,
         )
     result = scores.to_json(by) | {"model": model}
     if format is Format.json:
         print_json(result)
     else:
         out.print(ranking_table(result))
+
+
+def _loaded(
+    folder: str, device: str | None, stack: Any, loading: dict[str, Any], on_disk: bool
+) -> AbstractContextManager[Any]:
+    """The model for scoring: in memory, or with its layers left on disk."""
+    from avss.errors import InputError
+    from avss.loading import device_of, load_model
+    from avss.offloading import layers_on_disk
+
+    if on_disk:
+        if device == "auto":
+            raise InputError(
+                "--layer-by-layer runs on one device: name it, or leave --device auto out."
+            )
+        return layers_on_disk(folder, device=device_of(device), stack=stack, **loading)
+    place = device if device == "auto" else {"": device_of(device)}
+    return nullcontext(load_model(folder, device_map=place, **loading))
 
 
 def prune(

@@ -63,6 +63,13 @@ def test_score_ranks_by_what_is_asked_for_and_says_how_stable_that_is(model, dat
     assert "nonsense" in avss(*common, "--by", "nonsense", code=2)
 
 
+def test_score_reads_layer_by_layer_where_asked(model, data):
+    common = ("score", "--model", model, "--data", data, "--text-field", "said")
+    whole = avss(*common, "--format", "json")
+    assert avss(*common, "--layer-by-layer", "--format", "json") == whole
+    assert "one device" in avss(*common, "--layer-by-layer", "--device", "auto", code=2)
+
+
 def test_prune_evaluate_and_profile_keep_theirs(model, data, tmp_path):
     out = str(tmp_path / "cut")
     said = avss("prune", "--model", model, "--drop", "1,4", "--out", out)
