@@ -6,12 +6,15 @@ from datetime import datetime, timedelta
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from tasks.record.standing import Standing
+from tasks.record.standing import NoStanding, Standing
 
 
-def status_view(standings: Sequence[Standing], now: datetime) -> RenderableType:
+def status_view(standings: Sequence[Standing | NoStanding], now: datetime) -> RenderableType:
     """Every line with the version in use, its last check, and its open or last change."""
-    blocks = [Text("\n").join(_line(one, now)) for one in standings]
+    blocks = [
+        Text("\n").join(_line(one, now) if isinstance(one, Standing) else _untold(one))
+        for one in standings
+    ]
     return Group(*(Text("\n").join([block, Text("")]) for block in blocks[:-1]), *blocks[-1:])
 
 
@@ -31,6 +34,12 @@ def _line(one: Standing, now: datetime) -> Iterator[Text]:
     if one.move_asked is not None:
         yield Text.assemble("  ", (f"waits: {one.move_asked}", "yellow"))
         yield Text(f"    until {_until(one.move_until, now)}")
+
+
+def _untold(one: NoStanding) -> Iterator[Text]:
+    why = "the record does not hold" if one.exit_code == 5 else "nothing can be told"
+    yield Text.assemble((one.line, "bold cyan"), "  ", (f"✗ {why}", "bold red"))
+    yield Text(f"    {one.fault}")
 
 
 def _checked(one: Standing, now: datetime) -> Text:

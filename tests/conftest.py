@@ -1,5 +1,6 @@
 """Real servers for tests: `s3` needs a second to start, `stack` (with Prefect and MLflow) many."""
 
+import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,12 @@ from deployments.buckets import BucketNames
 from deployments.services import ALL, SEAWEEDFS, Service
 from deployments.stack import Stack
 from flows.quiet import hush_libraries
+from policies.dsse import Envelope
+from tasks.record.documents import Documents
+from tasks.s3.client import new_client
 from tasks.s3.storage import ObjectStore
+
+PACK = Path(__file__).parent / "flows" / "golden" / "demo-pack"
 
 hush_libraries()  # before torch is imported by any test
 
@@ -67,6 +73,51 @@ def s3_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def s3(s3_only: Stack, monkeypatch: pytest.MonkeyPatch) -> Servers:
     """A real S3 server, with the process' AWS variables set to it."""
     return serve(s3_only, monkeypatch)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The demo's whole change, laid from its golden pack into buckets of its own."""
+
+    work: str
+    ledger: str
+    line: str
+    change: str
+
+    @property
+    def buckets(self) -> tuple[str, str, str, str]:
+        """As options of a command."""
+        return "--work", self.work, "--ledger", self.ledger
+
+    def lay_entries(self, line: str, count: int | None = None) -> None:
+        """The first entries once more, as those of a line of this name."""
+        ledger = ObjectStore(self.ledger)
+        for path in sorted((PACK / "ledger").iterdir())[:count]:
+            ledger.put(f"ledger/{line}/{path.name}", path.read_bytes())
+
+    def lay_key(self, line: str) -> None:
+        """The job's public key, as that of a line of this name."""
+        ObjectStore(self.ledger).put(f"keys/{line}.pub", (PACK / "keys" / "job.pub").read_bytes())
+
+
+@pytest.fixture
+def recorded(s3: Servers) -> Recorded:
+    """A line whose one change was promoted."""
+    change = json.loads(dsse_payload(PACK / "manifest.json"))["change"]
+    made = Recorded(f"work-{s3.unique}", f"ledger-{s3.unique}", change[:-5], change)
+    for bucket in (made.work, made.ledger):
+        new_client().create_bucket(Bucket=bucket)
+    made.lay_entries(made.line)
+    made.lay_key(made.line)
+    documents = Documents(ObjectStore(made.work))
+    for path in (PACK / "evidence").iterdir():
+        documents.put_bytes(path.read_bytes())
+    return made
+
+
+def dsse_payload(path: Path) -> bytes:
+    """What a signed envelope holds."""
+    return Envelope.parse(path.read_bytes()).payload
 
 
 @pytest.fixture(scope="session")

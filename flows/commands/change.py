@@ -14,8 +14,10 @@ from flows.commands.common import (
     err,
     out,
     print_json,
+    view_of,
 )
 from flows.commands.decide import ChangeArgument, StepOption
+from flows.progress import progress
 
 
 def register(app: typer.Typer) -> None:
@@ -63,39 +65,55 @@ def status(
 ) -> None:
     """What is going on: lines, versions in use, and what waits for whom until when.
 
-    With a change, its whole story. Of each line: its open change, or the last one.
+    With a change, its whole story. Of each line: its open change, or the last one. Exit code 5: a
+    line's record does not hold; the others are shown all the same.
 
     Example: avss status my-line-0001
     """
-    from flows.narrative import Narrator
     from flows.status_view import status_view
     from tasks import clock
     from tasks.places import places_of
     from tasks.record.ledger_store import LedgerStore
-    from tasks.record.line_view import LineView, line_of
-    from tasks.record.standing import standing_of
+    from tasks.record.line_view import LineView
+    from tasks.record.standing import standing_of_line
+    from tasks.reporting import told
 
     if change is not None:
-        view = LineView(line_of(change), places_of(line_of(change), work, ledger))
-        found = standing_of(view, view.change(change))
-        if format is Format.text:
-            told = [entry for entry in view.record.entries if entry.change == change]
-            Narrator(out, view.documents.get).tell_all(told)
-            out.print(Group("", status_view([found], clock.now())))
-        else:
-            print_json(found.to_json())
+        _tell_story(change, (work, ledger), format)
         return
     lines = LedgerStore(places_of(None, work, ledger).ledger).lines()
-    standings = []
-    for line in lines:
-        view = LineView(line, places_of(line, work, ledger))
-        standings.append(standing_of(view, view.state.change or view.state.closed[-1].change))
+    with progress("Reading the lines") as report:
+        standings = [
+            standing_of_line(LineView(line, places_of(line, work, ledger)))
+            for line in told(lines, len(lines), report)
+        ]
     if format is Format.json:
         print_json([one.to_json() for one in standings])
     elif standings:
         out.print(status_view(standings, clock.now()))
     else:
         err.print("no line has a change yet; begin one: avss optimize --config run.yaml")
+    if code := max((one.exit_code for one in standings), default=0):
+        bad = ", ".join(one.line for one in standings if one.exit_code)
+        err.print(f"Not every line can be told of: {bad}", markup=False, style="bold red")
+        raise typer.Exit(code)
+
+
+def _tell_story(change: str, buckets: tuple[str | None, str | None], format: Format) -> None:
+    from flows.narrative import Narrator
+    from flows.status_view import status_view
+    from tasks import clock
+    from tasks.record.line_view import line_of
+    from tasks.record.standing import standing_of
+
+    view = view_of(line_of(change), *buckets)
+    found = standing_of(view, view.change(change))
+    if format is Format.json:
+        print_json(found.to_json())
+        return
+    story = [entry for entry in view.record.entries if entry.change == change]
+    Narrator(out, view.documents.get).tell_all(story)
+    out.print(Group("", status_view([found], clock.now())))
 
 
 def dossier(
@@ -112,12 +130,11 @@ def dossier(
 
     Example: avss dossier my-line-0001 --step 2
     """
-    from tasks.places import places_of
     from tasks.record.deciding import asked_step, parse_step
-    from tasks.record.line_view import LineView, line_of
+    from tasks.record.line_view import line_of
     from tasks.record.pages import page_of
 
-    view = LineView(line_of(change), places_of(line_of(change), work, ledger))
+    view = view_of(line_of(change), work, ledger)
     found = view.change(change)
     wanted: Any = parse_step(step) if step else asked_step(found) or max(len(found.steps), 1)
     page = page_of(view, found, wanted, language)

@@ -1,12 +1,14 @@
 """Where a change stands, in a few plain values for people and programs."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar
 
 from policies.entries import MonitorChecked
+from policies.errors import LawError
 from policies.lifecycle import ChangeState, Request, State
 from policies.policy import Policy
 from policies.schema import rfc3339
+from tasks.errors import MissingError, TaskError
 from tasks.record.line_view import LineView
 
 
@@ -40,10 +42,39 @@ class Standing:
     last_check: bool | None = None
     """What the last check on fresh data said; None where there was none."""
     last_checked: str | None = None
+    exit_code: ClassVar[int] = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
-        return asdict(self) | {"kept_layers": list(self.kept_layers)}
+        return asdict(self) | {"kept_layers": list(self.kept_layers), "fault": None}
+
+
+@dataclass(frozen=True)
+class NoStanding:
+    """A line of which nothing can be told: its record does not hold, or is not all there."""
+
+    line: str
+    fault: str
+    exit_code: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: a standing's fields, of which nothing is known."""
+        unknown = dict.fromkeys(field.name for field in fields(Standing))
+        return unknown | {"line": self.line, "fault": self.fault}
+
+
+def standing_of_line(view: LineView) -> Standing | NoStanding:
+    """Where a line's open or last change stands; what is wrong with one line hides no other."""
+    try:
+        state = view.state
+        closed = [one.change for one in state.closed]
+        if state.change is None and not closed:
+            raise MissingError(f"Line {view.line} has no change yet.")
+        return standing_of(view, state.change or closed[-1])
+    except (LawError, TaskError) as error:
+        if error.exit_code == 1:
+            raise
+        return NoStanding(view.line, str(error), error.exit_code)
 
 
 def standing_of(view: LineView, change: ChangeState) -> Standing:

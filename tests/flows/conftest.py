@@ -126,6 +126,14 @@ class World:
         content = yaml.safe_load(path.read_text()) | changes
         path.write_text(yaml.safe_dump(content))
 
+    def answer(self, name: str, *answers: Any, code: int = 0) -> str:
+        """Approve as this person at a terminal, where questions are answered; what was seen."""
+        key = str(self.folder / "keys" / name)
+        call = ("approve", self.change, "--key", key, "--reason", "tested")
+        seen = at_a_terminal(*call, answers=answers, cwd=self.folder, home=self.home)
+        assert seen.code == code, seen.screen
+        return " ".join(seen.screen.split())
+
     def approve(self, *names: str) -> None:
         """Sign the open question as these people."""
         for name in names:
@@ -146,7 +154,7 @@ class Seen:
 
 def at_a_terminal(
     *arguments: str,
-    answers: Sequence[tuple[str, str]] = (),
+    answers: Sequence[tuple[str, str | Callable[[], str]]] = (),
     piped: bool = False,
     cwd: Path | None = None,
     home: Path | None = None,
@@ -156,7 +164,8 @@ def at_a_terminal(
 
     Args:
         arguments: of the command.
-        answers: questions, in order, with what is typed once they stand on the screen.
+        answers: questions, in order, with what is typed once they stand on the screen; a function
+            is called only then.
         piped: stdout is a pipe; stdin and stderr are the terminal.
         cwd: where it runs.
         home: its AVSS_HOME.
@@ -191,7 +200,8 @@ def at_a_terminal(
             asked = screen.find(left[0][0], looked) if left else -1
             if asked >= 0:
                 looked = asked + len(left[0][0])
-                os.write(ours, f"{left.pop(0)[1]}\n".encode())
+                answer = left.pop(0)[1]
+                os.write(ours, f"{answer if isinstance(answer, str) else answer()}\n".encode())
         out = process.communicate(timeout=60)[0]
     finally:
         process.kill()
@@ -258,6 +268,12 @@ def make_tiny_model() -> Callable[[Path], None]:
 def write_a_key() -> Callable[[Path], Ed25519PrivateKey]:
     """Writes a new key of a person or a job to a file."""
     return write_key
+
+
+@pytest.fixture
+def encrypt() -> Callable[[Path, str], None]:
+    """Puts a key's file under a passphrase."""
+    return encrypt_key
 
 
 @pytest.fixture
@@ -359,11 +375,16 @@ def write_key(path: Path) -> Ed25519PrivateKey:
     key = Ed25519PrivateKey.generate()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.OpenSSH,
-            serialization.NoEncryption(),
-        )
-    )
+    _write(key, path, serialization.NoEncryption())
     return key
+
+
+def encrypt_key(path: Path, passphrase: str) -> None:
+    """The same key in the same file, under a passphrase."""
+    key = serialization.load_ssh_private_key(path.read_bytes(), None)
+    _write(key, path, serialization.BestAvailableEncryption(passphrase.encode()))
+
+
+def _write(key: Any, path: Path, hidden: serialization.KeySerializationEncryption) -> None:
+    openssh = serialization.PrivateFormat.OpenSSH
+    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, openssh, hidden))

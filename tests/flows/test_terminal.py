@@ -27,7 +27,7 @@ from policies.dsse import Envelope
 from policies.entries import Entry
 from policies.pack import evidence_path, read_pack
 from tasks.doctor import Check
-from tasks.record.standing import Standing
+from tasks.record.standing import NoStanding, Standing
 
 GOLDEN = Path(__file__).parent / "golden"
 NOW = datetime(2026, 11, 25, 16, 0, tzinfo=UTC)
@@ -67,6 +67,8 @@ STANDINGS = [
     ended(outcome="refused", live_version=None, last_check=None, last_checked=None),
     standing(waiting_for="promotion", approvals=(), waiting_until="2026-11-25T15:00:00Z"),
     standing(approvals=("Ana Ruiz", "Ken Ito"), approvals_missing=0, roles_asked=()),
+    NoStanding("billing", "Entry 41: the signature is not the job key's.", 5),
+    NoStanding("faq", "s3://avss-work/evidence/5f5f5f was altered.", 2),
 ]
 SCORES = {
     "source": "contribution",
@@ -142,7 +144,9 @@ def test_hostile_text_is_named_and_not_obeyed():
     kpi = KPIS[0] | {"name": HOSTILE, "reason": HOSTILE, "slices": KPIS[0]["slices"]}
     kpi["slices"] = [part | {"slice": HOSTILE} for part in kpi["slices"]]
     views = (
-        status_view([standing(line=HOSTILE, approvals=(HOSTILE,))], NOW),
+        status_view(
+            [standing(line=HOSTILE, approvals=(HOSTILE,)), NoStanding(HOSTILE, HOSTILE, 5)], NOW
+        ),
         kpi_table([kpi]),
         checks_table([Check(HOSTILE, False, HOSTILE, HOSTILE)]),
         versions_table([version]),

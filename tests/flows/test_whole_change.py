@@ -145,13 +145,38 @@ def test_kill_at_many_stages_loses_and_repeats_nothing(world):
     assert counted["run.resumed"] == 3
 
 
-def test_a_rejection_ends_the_change(world):
+SIGN = "Sign to approve this?"
+
+
+def test_a_terminal_asks_before_it_signs_and_a_rejection_ends_the_change(world, encrypt):
     world.avss("optimize", "--config", "run.yaml", code=4)
-    key = str(world.folder / "keys" / "Ben")
-    world.avss("reject", world.change, "--key", key, "--reason", "not before the audit")
-    ended = json.loads(world.avss("optimize", "--config", "run.yaml", "--format", "json", code=3))
-    assert ended["outcome"] == "rejected"
+    shown = world.answer("Ben", (SIGN, "n"), code=1)
+    assert "Aborted" in shown
+    assert world.view.evidence_digest(world.view.change(world.change), 1) in shown
+    assert answers(world) == 0
+
+    encrypt(world.folder / "keys" / "Ann", "open it")
+    assert "passphrase is wrong" in world.answer("Ann", ("Passphrase of", "open"), code=2)
+    signed = world.answer("Ann", ("Passphrase of", "open it"), (SIGN, "y"))
+    assert "signed and dropped" in signed
+    assert "open it" not in signed
+    assert answers(world) == 1
+
+    def rejected_meanwhile() -> str:
+        key = str(world.folder / "keys" / "Ben")
+        world.avss("reject", world.change, "--key", key, "--reason", "not before the audit")
+        ended = world.avss("optimize", "--config", "run.yaml", "--format", "json", code=3)
+        assert json.loads(ended)["outcome"] == "rejected"
+        return "y"
+
+    assert "is over" in world.answer("Ben", (SIGN, rejected_meanwhile), code=2)
+    assert answers(world) == 2
     assert Registry().current(world.line) is None
+
+
+def answers(world) -> int:
+    """How many signed answers lie where the job looks."""
+    return len(list(world.view.approvals.answers(world.change, 1)))
 
 
 def test_what_goes_wrong_is_recorded_and_the_next_run_works(world, stack):
