@@ -20,7 +20,7 @@ from avss.errors import InputError
 from avss.healing.projection import ResidualProjection, find_projection, reading
 from avss.healing.report import HealingReport, LayerFit, SkippedLayer, Tried
 from avss.healing.ridge import RidgeStatistics, choose
-from avss.language_loss import mean_loss, require_causal
+from avss.language_loss import LossSum, mean_loss, require_causal
 from avss.replay import Replay
 
 if TYPE_CHECKING:
@@ -63,13 +63,13 @@ def heal_closed_form(
     healing = _Healing(healed, base, fit, judge, batch_tokens)
     healing.run(progress)
     before = mean_loss(candidate, judge, batch_tokens=batch_tokens)
-    after = mean_loss(healed, judge, batch_tokens=batch_tokens)
+    after, of_base = healing.losses()
     better = after.mean < before.mean
     report = HealingReport(
         method="closed_form" if better else "none",
         loss_before=before.mean,
         loss_after=after.mean if better else before.mean,
-        loss_of_base=mean_loss(base, judge, batch_tokens=batch_tokens).mean,
+        loss_of_base=of_base.mean,
         tokens=sum(map(len, fit)),
         held_out_tokens=sum(map(len, judge)),
         tried=(Tried("none", before.mean), Tried("closed_form", after.mean)),
@@ -140,6 +140,17 @@ class _Healing:
             self._advance_ours(position)
             if progress is not None:
                 progress(position + 1, len(self._kept))
+
+    def losses(self) -> tuple[LossSum, LossSum]:
+        """The healed model's loss and the base's on the judging text, from the states reached."""
+        ours, theirs = LossSum(), LossSum()
+        for (batch, judging), mine, wanted in zip(
+            self._batches, self._ours, self._theirs, strict=True
+        ):
+            if judging:
+                ours.add(self._healed.begin(batch).logits(mine), batch)
+                theirs.add(self._base.begin(batch).logits(wanted), batch)
+        return ours, theirs
 
     @torch.no_grad()
     def _fit(self, position: int) -> None:
