@@ -10,6 +10,8 @@ from torch.nn import functional
 
 from avss.batching import TokenBatch, token_batches
 from avss.errors import UnsupportedArchitectureError
+from avss.memory import within_memory
+from avss.placement import entry_device
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -36,13 +38,18 @@ class LossSum:
         return self.nats / self.tokens if self.tokens else float("nan")
 
 
-@torch.no_grad()
 def mean_loss(
     model: "PreTrainedModel", sequences: Sequence[Sequence[int]], *, batch_tokens: int
 ) -> LossSum:
     """The model's loss on `sequences`, right padded; no token beyond them is predicted."""
-    total = LossSum()
-    device = model.get_input_embeddings().weight.device
+    return within_memory(lambda size: _loss(model, sequences, size), batch_tokens, model)
+
+
+@torch.no_grad()
+def _loss(
+    model: "PreTrainedModel", sequences: Sequence[Sequence[int]], batch_tokens: int
+) -> LossSum:
+    total, device = LossSum(), entry_device(model)
     for batch in token_batches(sequences, batch_tokens=batch_tokens):
         output = model(
             input_ids=batch.input_ids.to(device),
@@ -58,7 +65,7 @@ def require_causal(model: "PreTrainedModel") -> None:
     """Raise UnsupportedArchitectureError unless earlier logits ignore later tokens."""
     causal = not model.config.is_encoder_decoder
     if causal:
-        device = model.get_input_embeddings().weight.device
+        device = entry_device(model)
         ids = torch.tensor([[0, 1, 2], [0, 1, 3]], device=device)
         logits = getattr(model(input_ids=ids), "logits", None)
         causal = logits is not None and logits.ndim == 3 and _alike(*logits[:, :2].float())

@@ -11,6 +11,7 @@ from avss.architecture import find_stack
 from avss.batching import token_batches
 from avss.errors import InputError
 from avss.language_loss import LossSum, require_causal
+from avss.memory import within_memory
 from avss.replay import Replay, Walk
 
 if TYPE_CHECKING:
@@ -94,19 +95,9 @@ def probe(
         raise InputError("No sequence has two tokens or more: probing needs text to predict.")
     require_causal(model)
     replay = Replay(model, stack.layers)
-    losses = {layer: LossSum() for layer in layers}
-    base, done, total = LossSum(), 0, sum(map(len, usable))
-    for batch in token_batches(usable, batch_tokens=batch_tokens):
-        walk = replay.begin(batch)
-        entering, leaving = _walk_all(walk, range(len(stack.kept)), walk.hidden)
-        base.add(walk.logits(leaving), batch)
-        for layer, position in positions.items():
-            rest = range(position + 1, len(stack.kept))
-            _, leaving = _walk_all(walk, rest, entering[position])
-            losses[layer].add(walk.logits(leaving), batch)
-        done += int(batch.attention_mask.sum())
-        if progress is not None:
-            progress(done, total)
+    base, losses = within_memory(
+        lambda size: _losses(replay, usable, positions, size, progress), batch_tokens, model
+    )
     cost = _Cost.of(model, stack.layers)
     return ProbeResult(
         losses={layer: loss.mean for layer, loss in losses.items()},
@@ -115,6 +106,31 @@ def probe(
         forward_equivalents=1 + sum(cost.after(position) for position in positions.values()),
         sleb_forward_equivalents=sum(cost.without(p) for p in range(len(stack.kept))),
     )
+
+
+def _losses(
+    replay: Replay,
+    sequences: Sequence[Sequence[int]],
+    positions: Mapping[int, int],
+    batch_tokens: int,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[LossSum, dict[int, LossSum]]:
+    """The loss of the whole model, and without each of the layers at `positions`."""
+    losses = {layer: LossSum() for layer in positions}
+    base, done, total = LossSum(), 0, sum(map(len, sequences))
+    depth = len(replay.layers)
+    for batch in token_batches(sequences, batch_tokens=batch_tokens):
+        walk = replay.begin(batch)
+        entering, leaving = _walk_all(walk, range(depth), walk.hidden)
+        base.add(walk.logits(leaving), batch)
+        for layer, position in positions.items():
+            rest = range(position + 1, depth)
+            _, leaving = _walk_all(walk, rest, entering[position])
+            losses[layer].add(walk.logits(leaving), batch)
+        done += int(batch.attention_mask.sum())
+        if progress is not None:
+            progress(done, total)
+    return base, losses
 
 
 def _positions(kept: Sequence[int], layers: Sequence[int]) -> dict[int, int]:

@@ -12,6 +12,8 @@ DEFAULTS = {
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "OMP_WAIT_POLICY": "passive",  # a thread that spins while it waits starves its neighbours
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "avss",  # a batch halved for want of memory: in the run's log
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # outside a run there is no such log
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the terminal has its own telling
 }
 

@@ -21,6 +21,7 @@ from avss.healing.projection import ResidualProjection, find_projection, reading
 from avss.healing.report import HealingReport, LayerFit, SkippedLayer, Tried
 from avss.healing.ridge import RidgeStatistics, choose
 from avss.language_loss import LossSum, mean_loss, require_causal
+from avss.memory import within_memory
 from avss.replay import Replay
 
 if TYPE_CHECKING:
@@ -59,11 +60,15 @@ def heal_closed_form(
     """
     require_causal(base)
     fit, judge = _usable(sequences, "healing"), _usable(held_out, "held-out")
-    healed = share_weights(candidate)
-    healing = _Healing(healed, base, fit, judge, batch_tokens)
-    healing.run(progress)
+
+    def fitted(size: int) -> tuple["PreTrainedModel", _Healing, tuple[LossSum, LossSum]]:
+        healed = share_weights(candidate)
+        healing = _Healing(healed, base, fit, judge, size)
+        healing.run(progress)
+        return healed, healing, healing.losses()
+
+    healed, healing, (after, of_base) = within_memory(fitted, batch_tokens, base)
     before = mean_loss(candidate, judge, batch_tokens=batch_tokens)
-    after, of_base = healing.losses()
     better = after.mean < before.mean
     report = HealingReport(
         method="closed_form" if better else "none",

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,11 @@ from avss.healing.loss import DistillationLoss, aligned_states
 from avss.healing.report import HealingReport, Tried
 from avss.healing.teacher import Teacher
 from avss.language_loss import mean_loss, require_causal
+from avss.memory import within_memory
 from avss.precision import fast_matrices
+
+_ADAM = 3
+"""Of every trained weight there are its gradient and two moments besides."""
 
 _DIVERGED = 1.5
 """A held-out loss this many times the one before training will not come back.
@@ -34,8 +39,10 @@ class DistillationPlan:
 
     `tokens` is the budget, repeats included; `rank` of the adapters, None to train every weight of
     the layers; `logits`, `text` and `hidden` weigh the parts of the loss (see DistillationLoss).
-    The held-out text is measured `evaluations` times; after `patience` of them in a row without a
-    new low, training stops early. The same plan, text and seed give the same model on one machine.
+    A batch that does not fit into memory is learned from in parts, to the same step but for
+    rounding. The held-out text is measured `evaluations` times; after `patience` of them in a row
+    without a new low, training stops early. The same plan, text and seed give the same model on
+    one machine.
     """
 
     tokens: int = 250_000
@@ -90,13 +97,7 @@ def distil(
     if not fit or not judge:
         raise InputError("Distillation needs training and held-out text of two tokens or more.")
     run = _Run(candidate, base, fit, judge, plan)
-    try:
-        state = run.train(checkpoint, progress)
-    except torch.OutOfMemoryError as error:
-        raise InputError(
-            f"Out of memory with batches of {plan.batch_tokens} tokens: halve batch_tokens."
-        ) from error
-    return run.result(candidate, base, state)
+    return run.result(candidate, base, run.train(checkpoint, progress))
 
 
 class _Run:
@@ -111,6 +112,7 @@ class _Run:
         plan: DistillationPlan,
     ) -> None:
         self._plan, self._fit, self._judge = plan, fit, judge
+        self._fits = plan.batch_tokens
         torch.manual_seed(plan.seed)
         pairs = aligned_states(candidate, base) if plan.hidden > 0 else ()
         self._loss = DistillationLoss(plan.logits, plan.text, plan.hidden, pairs)
@@ -185,14 +187,27 @@ class _Run:
             group["lr"] = self._plan.learning_rate * _warm_then_cool(
                 state.tokens / self._plan.tokens
             )
-        with fast_matrices(self._student.device):
-            loss = self._loss(self._student, self._teacher.lesson(batch), batch)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        within_memory(
+            partial(self._gradients, batch),
+            self._fits,
+            self._student,
+            beside=_ADAM * sum(weight.nbytes for weight in self._trained.values()),
+        )
         torch.nn.utils.clip_grad_norm_(self._trained.values(), 1.0)
         self._optimizer.step()
         state.tokens += int(batch.attention_mask.sum())
         state.batches += 1
+
+    def _gradients(self, batch: TokenBatch, fits: int) -> None:
+        """The gradients of a batch, summed over parts of it that hold `fits` tokens each."""
+        self._fits = fits
+        self._optimizer.zero_grad(set_to_none=True)
+        tokens = int(batch.attention_mask[:, 1:].sum())
+        for part in _parts(batch, fits):
+            with fast_matrices(self._student.device):
+                loss = self._loss(self._student, self._teacher.lesson(part), part)
+            share = int(part.attention_mask[:, 1:].sum()) / tokens
+            (loss * share).backward()  # type: ignore[no-untyped-call]
 
     def _evaluate(self, state: TrainingState) -> None:
         loss = self._loss_of(self._student)
@@ -233,6 +248,13 @@ class _Run:
         if self._plan.rank is None:
             return self._student.requires_grad_(True)
         return merge_adapters(self._student)
+
+
+def _parts(batch: TokenBatch, tokens: int) -> Iterator[TokenBatch]:
+    rows = max(1, tokens // batch.input_ids.shape[1])
+    for start in range(0, len(batch.rows), rows):
+        part = slice(start, start + rows)
+        yield TokenBatch(batch.input_ids[part], batch.attention_mask[part], batch.rows[part])
 
 
 def _warm_then_cool(done: float) -> float:

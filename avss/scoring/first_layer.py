@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
-from avss.architecture import find_stack
+from avss.architecture import LayerStack, find_stack
 from avss.batching import token_batches, tokenize
+from avss.memory import within_memory
 from avss.scoring.one_pass import run_layers
 
 
@@ -30,14 +31,20 @@ def first_layer_states(
     Raises UnsupportedArchitectureError where the layers cannot be found.
     """
     stack = find_stack(model)
+    limit = min(max_length, getattr(stack.config, "max_position_embeddings", None) or max_length)
+    tokens = tokenize(tokenizer, texts, max_length=limit)
+    return within_memory(lambda size: _means(model, stack, tokens, size), batch_tokens, model)
+
+
+def _means(
+    model: Any, stack: LayerStack, tokens: Sequence[Sequence[int]], batch_tokens: int
+) -> torch.Tensor:
     seen: list[torch.Tensor] = []
 
     def keep(_: Any, __: Any, output: Any) -> None:
         seen.append(output[0] if isinstance(output, tuple | list) else output)
         raise _EnoughError
 
-    limit = min(max_length, getattr(stack.config, "max_position_embeddings", None) or max_length)
-    tokens = tokenize(tokenizer, texts, max_length=limit)
     filled = [row for row, ids in enumerate(tokens) if ids]
     result: torch.Tensor | None = None
     handle = stack.layers[0].register_forward_hook(keep)
@@ -51,8 +58,8 @@ def first_layer_states(
                 weights = batch.attention_mask.float().unsqueeze(-1)
                 means = (hidden * weights).sum(1) / weights.sum(1)
                 if result is None:
-                    result = torch.zeros(len(texts), means.shape[-1])
+                    result = torch.zeros(len(tokens), means.shape[-1])
                 result[[filled[row] for row in batch.rows]] = means
     finally:
         handle.remove()
-    return torch.zeros(len(texts), 0) if result is None else result
+    return torch.zeros(len(tokens), 0) if result is None else result

@@ -16,6 +16,7 @@ import torch
 from avss.architecture import LayerStack, Side, find_stack
 from avss.batching import TokenBatch, token_batches
 from avss.errors import InputError
+from avss.memory import within_memory
 from avss.placement import entry_device
 from avss.scoring.calibration import calibration_tokens
 from avss.scoring.moments import Moments
@@ -95,9 +96,13 @@ def observe(
     found = find_stack(model, stack)
     observer = Observer(found, len(sequences), source, epsilon)
     pad = getattr(model.config.get_text_config(), "pad_token_id", None)
-    batches = list(token_batches(sequences, batch_tokens=batch_tokens, pad_id=pad or 0))
-    with torch.inference_mode():
-        (run or _forward)(model, observer, batches, progress or _silent)
+
+    def watch(size: int) -> None:
+        batches = list(token_batches(sequences, batch_tokens=size, pad_id=pad or 0))
+        with torch.inference_mode():
+            (run or _forward)(model, observer, batches, progress or _silent)
+
+    within_memory(watch, batch_tokens, model)
     state = observer.collected()
     _check_finite(state, found)
     tokens = torch.tensor([len(sequence) for sequence in sequences], dtype=torch.float64)
