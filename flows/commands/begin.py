@@ -2,15 +2,13 @@
 
 import getpass
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from flows.commands.common import Format, FormatOption, err, out, print_json
-
-PARTS = ("text", "id", "label", "timestamp", "segment", "answer")
+from flows.commands.common import Format, FormatOption, out, print_json
+from flows.questions import Questions
 
 
 def register(app: typer.Typer) -> None:
@@ -63,15 +61,28 @@ def init(
     from flows.render import checks_table
     from tasks.starting.checking import check_beginning
     from tasks.starting.detecting import propose_kpis, sample_of
-    from tasks.starting.writing import Beginning, write
+    from tasks.starting.writing import (
+        Beginning,
+        check_free,
+        line_named,
+        roles_asked,
+        shipped,
+        write,
+    )
 
-    ask = _Questions(quiet=yes or not sys.stdin.isatty())
-    name = ask.text("Name of the line", "--line", line, _plain(folder.resolve().name))
+    if not force:
+        check_free(folder)  # before anybody answers anything
+    ask = Questions(quiet=yes or not sys.stdin.isatty())
+    name = ask.good("Name of the line", "--line", line, line_named, _plain(folder.resolve().name))
     source = ask.text("Model (folder, .gguf, s3:// or hub id)", "--model", model)
-    uri = ask.text("Data (s3://bucket/prefix or local)", "--data", data)
-    records = sample_of(uri)
+    uri, records = ask.good(
+        "Data (s3://bucket/prefix or local)", "--data", data, lambda it: (it, sample_of(it))
+    )
     fields = ask.fields(records, field or [])
     kpis = propose_kpis(records, fields)
+    rules = ask.good(
+        "Policy (standard, strict, exploratory)", "--policy", policy, shipped, "standard"
+    )
     beginning = Beginning(
         line=name,
         requester=ask.text("Who asks for changes", "--requester", requester, getpass.getuser()),
@@ -79,11 +90,11 @@ def init(
         data=uri if "://" in uri else str(Path(uri).resolve()),
         fields=fields,
         kpis=kpis,
-        policy=ask.text("Policy (standard, strict, exploratory)", "--policy", policy, "standard"),
+        policy=rules,
         work=ask.text("Work bucket", "--work", work, "avss-work"),
         ledger=ask.text("Ledger bucket", "--ledger", ledger, "avss-ledger"),
         language=language,
-        approvers=ask.approvers(approver or []),
+        approvers=ask.approvers(approver or [], roles_asked(rules)),
     )
     written = write(beginning, folder, force=force)
     checks = check_beginning(folder / "run.yaml", records)
@@ -96,63 +107,6 @@ def init(
         out.print(f"\nNext: avss optimize --config {folder / 'run.yaml'}", markup=False)
     if not all(check.ok for check in checks):
         raise typer.Exit(2)
-
-
-class _Questions:
-    """Asks for what was not given; `quiet` takes defaults, and says what it cannot do without."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-
-    def text(self, what: str, option: str, given: str | None, default: str | None = None) -> str:
-        """One answer."""
-        if given is not None:
-            return given
-        if self._quiet and default is not None:
-            return default
-        if self._quiet:
-            raise typer.BadParameter(f"{what} is needed here.", param_hint=option)
-        answer: str = typer.prompt(what, default=default, err=True)
-        return answer
-
-    def fields(self, records: Sequence[Mapping[str, Any]], given: Sequence[str]) -> dict[str, str]:
-        """Which field plays which part: given, else as detected, confirmed one by one."""
-        from tasks.starting.detecting import detect
-
-        chosen = dict(_pair(one) for one in given)
-        found = detect(records) | chosen
-        if not self._quiet:
-            known = ", ".join(dict.fromkeys(name for record in records for name in record))
-            err.print(f"The data has the fields {known}.", markup=False)
-            for part in PARTS:
-                if part not in chosen:
-                    found[part] = typer.prompt(
-                        f"Field for {part} (- for none)", default=found.get(part, "-"), err=True
-                    )
-        return {part: found[part] for part in PARTS if found.get(part, "-") not in ("-", "")}
-
-    def approvers(self, given: Sequence[str]) -> list[Any]:
-        """The people who may decide."""
-        from tasks.starting.writing import Approver
-
-        people = [Approver.parse(one) for one in given]
-        while not self._quiet and not given:
-            name = typer.prompt("Approver's name (- when all are named)", default="-", err=True)
-            if name == "-":
-                break
-            roles = typer.prompt("Roles (the standard policy: product, risk)", err=True)
-            key = typer.prompt("Public key file", default="~/.ssh/id_ed25519.pub", err=True)
-            people.append(Approver.parse(f"{name}:{roles}:{key}"))
-        return people
-
-
-def _pair(text: str) -> tuple[str, str]:
-    part, equals, name = text.partition("=")
-    if part not in PARTS or not equals:
-        raise typer.BadParameter(
-            f"{text!r}: expected PART=FIELD with one of {', '.join(PARTS)}.", param_hint="--field"
-        )
-    return part, name
 
 
 def _plain(name: str) -> str:

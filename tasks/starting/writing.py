@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from policies.errors import DecisionError
 from policies.keys import parse_public_key
-from policies.policy import SHIPPED
-from policies.schema import faults_of
+from policies.policy import SHIPPED, load_policy
+from policies.schema import LINE_PATTERN, faults_of
 from tasks.errors import RunFileError
 from tasks.run_file import RunFile
 
@@ -50,6 +50,28 @@ class Approver:
         return cls(name, tuple(role.strip() for role in roles.split(",")), key)
 
 
+def line_named(name: str) -> str:
+    """The name, if a line may have it. Raises RunFileError where it may not."""
+    if not re.fullmatch(LINE_PATTERN, name):
+        raise RunFileError(
+            f"line {name!r}: expected lower-case letters, digits and -, a letter or digit first."
+        )
+    return name
+
+
+def shipped(name: str) -> str:
+    """The name, if a policy of it ships. Raises RunFileError naming those that do."""
+    if name not in SHIPPED:
+        raise RunFileError(f"policy {name!r}: expected one of {', '.join(SHIPPED)}.")
+    return name
+
+
+def roles_asked(policy: str) -> str:
+    """The roles that a shipped policy wants decisions from, in words."""
+    asked = load_policy(policy).approvals
+    return ", ".join(dict.fromkeys((*asked.step.roles, *asked.promotion.roles)))
+
+
 @dataclass(frozen=True)
 class Beginning:
     """The answers that a line begins with."""
@@ -67,6 +89,15 @@ class Beginning:
     approvers: Sequence[Approver]
 
 
+def check_free(folder: Path) -> None:
+    """Raise RunFileError where one of the files is there already."""
+    taken = [name for name in FILES if (folder / name).exists()]
+    if taken:
+        raise RunFileError(
+            f"{folder / taken[0]} exists. Name another folder, or replace with --force."
+        )
+
+
 def write(beginning: Beginning, folder: Path, *, force: bool = False) -> list[Path]:
     """Write the files; what is there already is left alone unless forced.
 
@@ -74,11 +105,8 @@ def write(beginning: Beginning, folder: Path, *, force: bool = False) -> list[Pa
         RunFileError: one of the files exists, an answer is none that a run file may hold, or there
             is no shipped policy of the name. Nothing is written then.
     """
-    taken = [name for name in FILES if (folder / name).exists()]
-    if taken and not force:
-        raise RunFileError(
-            f"{folder / taken[0]} exists. Name another folder, or replace with --force."
-        )
+    if not force:
+        check_free(folder)
     try:
         RunFile.model_validate(_run(beginning))
     except ValidationError as error:
@@ -112,10 +140,8 @@ def _run(beginning: Beginning) -> dict[str, Any]:
 
 def _policy(beginning: Beginning) -> str:
     """The shipped policy under the line's name, comments and all: a text to edit."""
-    if beginning.policy not in SHIPPED:
-        raise RunFileError(f"policy {beginning.policy!r}: expected one of {', '.join(SHIPPED)}.")
-    shipped = resources.files("policies") / "library" / f"{beginning.policy}.yaml"
-    text = shipped.read_text(encoding="utf-8")
+    source = resources.files("policies") / "library" / f"{shipped(beginning.policy)}.yaml"
+    text = source.read_text(encoding="utf-8")
     return re.sub(r"(?m)^name: .*$", f"name: {beginning.line}", text, count=1)
 
 
