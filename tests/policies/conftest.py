@@ -1,6 +1,7 @@
 """A small world of the law: keys, people, a policy, and a job that does whatever is next."""
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -145,6 +146,14 @@ class World:
     def __post_init__(self) -> None:
         self.signer = key_of(self.job)
         self.chain = Chain(self.line, self.signer.public_key())
+
+    def fork(self) -> "World":
+        """The same world once more: what is done in one is not in the other."""
+        other = copy(self)
+        other.documents, other.envelopes = dict(self.documents), list(self.envelopes)
+        other.chain = copy(self.chain)
+        other.chain.sealed, other.chain.keys = list(self.chain.sealed), list(self.chain.keys)
+        return other
 
     def put(self, content: object) -> str:
         """Store a document; its digest."""

@@ -3,31 +3,16 @@
 The server is real; a proxy of the test's own before it cuts, slows, throttles and refuses.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tasks.data.snapshot import pin_snapshot
-from tasks.data.source import DataSource, Fields
 from tasks.errors import StorageError
 from tasks.s3.client import new_client
 from tasks.s3.storage import ObjectStore
-
-
-def rows(start: int, stop: int) -> bytes:
-    lines = [json.dumps({"id": str(i), "text": f"text number {i}"}) for i in range(start, stop)]
-    return "\n".join(lines).encode()
-
-
-def source(store: ObjectStore, **options: Any) -> DataSource:
-    return DataSource(uri=store.uri(), fields=Fields(id="id", text="text"), **options)
-
-
-def fill(store: ObjectStore, objects: int, size: int = 10) -> None:
-    for number in range(objects):
-        store.put(f"part/{number:03d}.jsonl", rows(number * size, (number + 1) * size))
+from tests.tasks.objects import fill, rows, source
 
 
 def test_a_denied_object_is_named_and_the_rest_is_kept(faults: Any, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Snapshots from a real S3 server; `test_s3_faults` has what goes wrong on the way there."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,24 +7,10 @@ import pytest
 
 from tasks.data.pull import mark, read_source
 from tasks.data.snapshot import load_manifest, pin_snapshot, read_split, restore_snapshot
-from tasks.data.source import DataSource, Fields
 from tasks.data.splits import SPLITS
 from tasks.errors import DataError, StorageError
 from tasks.s3.storage import ObjectStore
-
-
-def rows(start: int, stop: int) -> bytes:
-    lines = [json.dumps({"id": str(i), "text": f"text number {i}"}) for i in range(start, stop)]
-    return "\n".join(lines).encode()
-
-
-def source(store: ObjectStore, **options: Any) -> DataSource:
-    return DataSource(uri=store.uri(), fields=Fields(id="id", text="text"), **options)
-
-
-def fill(store: ObjectStore, objects: int, size: int = 10) -> None:
-    for number in range(objects):
-        store.put(f"part/{number:03d}.jsonl", rows(number * size, (number + 1) * size))
+from tests.tasks.objects import fill, rows, source
 
 
 def test_versions_are_pinned_and_pulled_again(s3: Any, tmp_path: Path) -> None:
