@@ -100,6 +100,14 @@ def device_of(name: str | None) -> torch.device:
     return device
 
 
+def placement_of(device: str | None) -> Any:
+    """The `device_map` of a device by its name (see `device_of`); "auto" spreads over all devices.
+
+    What fits on no accelerator then waits in main memory, and at last on disk.
+    """
+    return "auto" if device == "auto" else {"": device_of(device)}
+
+
 def materialize(
     source: Source, out: Path, *, revision: str | None = None, dtype: torch.dtype = torch.float32
 ) -> Path:

@@ -52,7 +52,7 @@ class Job(LineView):
         first = first_key(self.store, run.line, key, clock.now() + retention)
         self.journal = Journal(self.store, run.line, first, key, retention, self.kept, report)
         self.record = self.journal
-        self.models = ModelShelf(self.work)
+        self.models = ModelShelf(self.work, run.device)
         self.report = report
         self._snapshots: dict[str, Snapshot] = {}
         remember(run.line, places)

@@ -78,6 +78,11 @@ class RunFile(BaseModel):
     )
     language: Literal["en", "ja"] = Field("en", description="Language of the dossier.")
     execution: Literal["local", "ray"] = Field("local", description="Where shards are computed.")
+    device: str | None = Field(
+        None,
+        description="cpu, cuda, cuda:1 ...; auto spreads each model over all devices of the "
+        "machine. Default: the accelerator, where there is one.",
+    )
     approvers: str = Field(
         "approvers.yaml", description="Path of the roster: people, roles and public keys."
     )

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
+from avss.placement import entry_device
+
 _ROWS, _TOKENS = 2, 12
 NEW_TOKENS = 32
 _ALIGNMENT = 64
@@ -22,7 +24,7 @@ def probe_inputs(model: Any) -> dict[str, torch.Tensor]:
     draw = torch.Generator().manual_seed(0)
     usual = [token for token in range(min(config.vocab_size, 4096)) if token not in special]
     picks = torch.randint(len(usual), (_ROWS, _TOKENS), generator=draw)
-    ids = torch.tensor(usual)[picks].to(model.get_input_embeddings().weight.device)
+    ids = torch.tensor(usual)[picks].to(entry_device(model))
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     return inputs | ({"decoder_input_ids": ids} if model.config.is_encoder_decoder else {})
 

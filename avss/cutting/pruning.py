@@ -12,7 +12,7 @@ from avss.cutting.surgery import cut_model
 from avss.digests import FolderDigest, source_digest
 from avss.errors import InputError
 from avss.folders import whole_folder
-from avss.loading import load_model, load_tokenizer
+from avss.loading import load_model, load_tokenizer, placement_of
 from avss.manifest import ModelManifest, write_manifest
 
 
@@ -97,14 +97,16 @@ def prune_model(
     *,
     revision: str | None = None,
     stack: Side = "auto",
+    device: str = "cpu",
 ) -> PruneResult:
     """Load `source`, remove the layers `drop`, prove the result and save it at `out`.
 
-    Sources are those of `load_model`; errors those of `load_model`, `remove_layers`, `save_cut`.
+    Sources are those of `load_model`, `device` as `placement_of` takes it; errors those of both,
+    of `remove_layers` and `save_cut`.
     """
     if out.exists():
         raise InputError(f"{out} already exists: give a new folder, or remove it first.")
-    model = load_model(source, revision=revision)
+    model = load_model(source, revision=revision, device_map=placement_of(device))
     cut = remove_layers(model, drop, stack=stack)
     tokenizer = load_tokenizer(source, revision=revision)
     manifest, proof = _save(cut, tokenizer, out, source_digest(source))

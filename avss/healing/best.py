@@ -15,7 +15,7 @@ from avss.healing.distillation import DistillationPlan, TrainingProgress, distil
 from avss.healing.own_text import own_text
 from avss.healing.report import HealingReport, Method, Tried
 from avss.language_loss import mean_loss
-from avss.loading import load_model, load_tokenizer
+from avss.loading import load_model, load_tokenizer, placement_of
 
 _MAX_LENGTH = 512
 _JUDGES = 5
@@ -89,17 +89,19 @@ def heal_model(
     methods: Sequence[Method],
     training: Training = Training(),
     max_tokens: int,
+    device: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> HealingReport:
     """Load both models, heal `source` on `texts`, prove the result and save it at `out`.
 
     One text in five judges, the others teach; together at most `max_tokens` tokens are read. The
     folder is written also where no method helped, then as the cut it was. Raises InputError where
-    `out` exists, and what `load_model`, `heal` and `save_cut` raise.
+    `out` exists, and what `placement_of`, `load_model`, `heal` and `save_cut` raise.
     """
     if out.exists():
         raise InputError(f"{out} already exists: give a new folder, or remove it first.")
-    candidate, teacher, tokenizer = load_model(source), load_model(base), load_tokenizer(source)
+    place, tokenizer = placement_of(device), load_tokenizer(source)
+    candidate, teacher = (load_model(one, device_map=place) for one in (source, base))
     if len(find_stack(teacher).kept) == len(find_stack(candidate).kept):
         raise InputError(f"{source} has all layers of {base}: there is no gap to heal.")
     sequences = first_tokens(tokenizer, texts, max_tokens)

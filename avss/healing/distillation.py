@@ -21,6 +21,7 @@ from avss.healing.report import HealingReport, Tried
 from avss.healing.teacher import Teacher
 from avss.language_loss import mean_loss, require_causal
 from avss.memory import within_memory
+from avss.placement import entry_device
 from avss.precision import fast_matrices
 
 _ADAM = 3
@@ -204,7 +205,7 @@ class _Run:
         self._optimizer.zero_grad(set_to_none=True)
         tokens = int(batch.attention_mask[:, 1:].sum())
         for part in _parts(batch, fits):
-            with fast_matrices(self._student.device):
+            with fast_matrices(entry_device(self._student)):
                 loss = self._loss(self._student, self._teacher.lesson(part), part)
             share = int(part.attention_mask[:, 1:].sum()) / tokens
             (loss * share).backward()  # type: ignore[no-untyped-call]

@@ -11,6 +11,7 @@ from torch.nn import functional
 from avss.architecture import find_stack
 from avss.batching import TokenBatch
 from avss.healing.teacher import Lesson
+from avss.placement import entry_device
 
 _ROWS = 256
 """Tokens whose whole vocabulary is held in float32 at a time."""
@@ -32,7 +33,7 @@ class DistillationLoss:
 
     def __call__(self, student: Any, lesson: Lesson, batch: TokenBatch) -> Tensor:
         """The loss as a scalar, for backward."""
-        device = student.get_input_embeddings().weight.device
+        device = entry_device(student)
         ours = student(
             input_ids=batch.input_ids.to(device),
             attention_mask=batch.attention_mask.to(device),
@@ -49,7 +50,7 @@ class DistillationLoss:
         )
         if self.hidden > 0 and self.pairs:
             errors = _state_errors(ours.hidden_states, lesson, self.pairs, batch)
-            loss = loss + self.hidden * errors
+            loss = loss + self.hidden * errors.to(loss.device)
         return loss
 
 
@@ -114,5 +115,7 @@ def _state_errors(
         state = ours[mine].float()
         target = lesson.states[yours].to(state.device).float()
         missed = (state - target).square().mean(dim=-1) / target.square().mean(dim=-1)
-        errors.append(missed[batch.attention_mask.bool().to(state.device)].mean())
+        errors.append(
+            missed[batch.attention_mask.bool().to(state.device)].mean().to(ours[0].device)
+        )
     return torch.stack(errors).mean()

@@ -12,6 +12,7 @@ import torch
 from transformers import GenerationConfig
 
 from avss.errors import InputError
+from avss.placement import entry_device
 
 _MARK = "\N{OBJECT REPLACEMENT CHARACTER}"
 
@@ -54,7 +55,7 @@ def own_text(
     with torch.random.fork_rng(), torch.inference_mode():
         torch.manual_seed(seed)
         while len(written) * length < tokens:
-            prompt = torch.tensor([opening], device=model.device).repeat(rows, 1)
+            prompt = torch.tensor([opening], device=entry_device(model)).repeat(rows, 1)
             drawn = model.generate(
                 input_ids=prompt,
                 attention_mask=torch.ones_like(prompt),

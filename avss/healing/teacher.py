@@ -9,6 +9,7 @@ from torch import Tensor
 
 from avss.architecture import find_stack
 from avss.batching import TokenBatch
+from avss.placement import entry_device
 from avss.replay import Replay
 
 
@@ -41,7 +42,7 @@ class Teacher:
         if batch.rows not in self._kept:
             self._kept[batch.rows] = self._walk(batch)
         last, states = self._kept[batch.rows]
-        device = self._model.get_input_embeddings().weight.device
+        device = entry_device(self._model)
         inputs = {
             "input_ids": batch.input_ids.to(device),
             "attention_mask": batch.attention_mask.to(device),

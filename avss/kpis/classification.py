@@ -17,6 +17,7 @@ from avss.kpis.likelihood import Question, answer_log_likelihoods
 from avss.kpis.prompts import Prompter, Record, Selection, digest_inputs, select
 from avss.kpis.results import build
 from avss.kpis.subject import Subject
+from avss.placement import entry_device
 
 
 def measure_classification(
@@ -111,8 +112,8 @@ def _by_head(
         prompts, batch_tokens=subject.forward_tokens, pad_id=subject.pad_token
     ):
         logits = model(
-            input_ids=batch.input_ids.to(model.device),
-            attention_mask=batch.attention_mask.to(model.device),
+            input_ids=batch.input_ids.to(entry_device(model)),
+            attention_mask=batch.attention_mask.to(entry_device(model)),
         ).logits
         chosen = torch.log_softmax(logits.double(), dim=-1)[:, columns]
         scores[list(batch.rows)] = chosen.cpu().numpy()

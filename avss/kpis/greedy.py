@@ -9,6 +9,7 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 from avss.batching import token_batches
 from avss.kpis.likelihood import left_padded
 from avss.kpis.subject import Subject
+from avss.placement import entry_device
 
 
 def greedy_answers(
@@ -32,7 +33,7 @@ def greedy_answers(
     done = 0
     for batch in token_batches(room, batch_tokens=subject.batch_tokens):
         ids, mask = left_padded(
-            [prompts[row] for row in batch.rows], subject.model.device, subject.pad_token
+            [prompts[row] for row in batch.rows], entry_device(subject.model), subject.pad_token
         )
         stopping = _StopStrings(subject.tokenizer, stop, ids.shape[1])
         out = subject.model.generate(

@@ -18,6 +18,7 @@ from transformers.cache_utils import DynamicLayer
 
 from avss.batching import token_batches
 from avss.comparing.metrics import Floats
+from avss.placement import entry_device
 
 Tokens = tuple[int, ...]
 Progress = Callable[[int, int], None]
@@ -89,7 +90,7 @@ def prompt_batches(
     start = _run_start(model, prompts[0][:shared]) if shared else None
     own = [prompt[shared:] for prompt in prompts]
     for padded in token_batches(own, batch_tokens=batch_tokens):
-        ids, mask = left_padded([own[row] for row in padded.rows], model.device)
+        ids, mask = left_padded([own[row] for row in padded.rows], entry_device(model))
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0) + shared
         cache = None
         if start is not None:
@@ -145,7 +146,7 @@ def _whole_answers(
     done = 0
     for batch in token_batches(whole, batch_tokens=batch_tokens):
         answers = [questions[q].answers[place] for q, place in (pairs[row] for row in batch.rows)]
-        ids, mask = left_padded([whole[row] for row in batch.rows], model.device)
+        ids, mask = left_padded([whole[row] for row in batch.rows], entry_device(model))
         logits = model(
             input_ids=ids,
             attention_mask=mask,
@@ -154,7 +155,7 @@ def _whole_answers(
             **_positions(model, (mask.cumsum(dim=1) - 1).clamp(min=0)),
         ).logits
         for row, answer, scores in zip(batch.rows, answers, logits, strict=True):
-            chosen = torch.tensor(answer, device=model.device)[:, None]
+            chosen = torch.tensor(answer, device=entry_device(model))[:, None]
             likely = torch.log_softmax(at_least_float32(scores[-len(answer) :]), dim=-1).gather(
                 1, chosen
             )
@@ -167,7 +168,7 @@ def _whole_answers(
 
 
 def _run_start(model: Any, start: Sequence[int]) -> DynamicCache:
-    ids = torch.tensor([list(start)], device=model.device)
+    ids = torch.tensor([list(start)], device=entry_device(model))
     cache: DynamicCache = model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
     return cache
 

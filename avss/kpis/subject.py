@@ -5,6 +5,7 @@ from typing import Any
 
 from avss.errors import InputError
 from avss.kpis.likelihood import Progress
+from avss.placement import entry_device
 
 CPU_FORWARD_TOKENS = 512
 """On a CPU a forward pass of more positions leaves the caches, and pads more: measured slower."""
@@ -22,7 +23,7 @@ class Subject:
     @property
     def forward_tokens(self) -> int:
         """Positions in one forward pass over whole prompts or texts."""
-        on_cpu = self.model.device.type == "cpu"
+        on_cpu = entry_device(self.model).type == "cpu"
         return min(self.batch_tokens, CPU_FORWARD_TOKENS) if on_cpu else self.batch_tokens
 
     @property

@@ -12,6 +12,7 @@ from torch.nn import functional
 from avss.batching import token_batches
 from avss.comparing.metrics import Floats
 from avss.kpis.likelihood import Progress, Tokens, at_least_float32
+from avss.placement import entry_device
 
 CHUNK_FLOATS = 1 << 23
 """Logits held at once (32 MB in float32)."""
@@ -104,8 +105,8 @@ def masked_losses(
         truth = torch.tensor([texts[places[row][0]][places[row][1]] for row in batch.rows])
         with _head_sees(model, at):
             logits = model(
-                input_ids=batch.input_ids.to(model.device),
-                attention_mask=batch.attention_mask.to(model.device),
+                input_ids=batch.input_ids.to(entry_device(model)),
+                attention_mask=batch.attention_mask.to(entry_device(model)),
             ).logits[:, 0]
         found = functional.cross_entropy(at_least_float32(logits).cpu(), truth, reduction="none")
         for row, loss in zip(batch.rows, found.tolist(), strict=True):
@@ -123,18 +124,14 @@ def _states(model: Any) -> Any:
     are its own logits, and the head does nothing.
     """
     head = model.get_output_embeddings()
-    body = model.base_model
+    body, device = model.base_model, entry_device(model)
 
     def hidden(ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, Any]:
-        out = body(
-            input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False
-        )
+        out = body(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
         return out.last_hidden_state, head
 
     def logits(ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, Any]:
-        out = model(
-            input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False
-        )
+        out = model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
         return out.logits, torch.nn.Identity()
 
     if head is None or body is model:

@@ -10,7 +10,8 @@ import torch
 from scipy import stats
 
 from avss.errors import InputError
-from avss.loading import Source, device_of, load_model
+from avss.loading import Source, load_model, placement_of
+from avss.placement import entry_device
 from avss.profiling.costs import Cost, CostModel
 from avss.profiling.stopwatch import Reading, cache_of, read_speed
 
@@ -100,7 +101,7 @@ def profile_model(
     sizes = [_size(model, one) for model, one in zip(models, (source, base), strict=False) if one]
     speeds = tuple(_measured(name, readings, confidence) for name in readings[0][0].values)
     return Profile(
-        device=str(models[0].device),
+        device=str(entry_device(models[0])),
         dtype=str(models[0].dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
         prompt_tokens=prompt_tokens,
@@ -117,10 +118,10 @@ def profile_model(
 
 
 def _load(source: Source, device: str | None) -> Any:
-    model = load_model(source)
+    model = load_model(source, device_map=placement_of(device))
     if model.config.is_encoder_decoder or not model.can_generate():
         raise InputError(f"{source}: a {type(model).__name__} does not decode; nothing to profile.")
-    return model.to(device_of(device))
+    return model
 
 
 def _interleave(
@@ -164,7 +165,7 @@ def _measured(name: str, readings: Sequence[Sequence[Reading]], confidence: floa
 def _size(model: Any, source: Source) -> Size:
     weights = list(model.parameters())
     held = [*weights, *model.buffers()]
-    ids = torch.zeros((1, CACHE_TOKENS), dtype=torch.int64, device=model.device)
+    ids = torch.zeros((1, CACHE_TOKENS), dtype=torch.int64, device=entry_device(model))
     caches = cache_of(model(input_ids=ids, use_cache=True)).values()
     states = [
         state

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from avss.placement import entry_device
 from avss.profiling.energy import EnergyMeter
 
 
@@ -59,7 +60,7 @@ def cache_of(out: Any) -> dict[str, Any]:
 def _run(model: Any, batch: int, prompt_tokens: int, decode_tokens: int) -> tuple[float, float]:
     """Seconds of the prompt with its first token, and of the tokens after it."""
     vocabulary = model.config.get_text_config().vocab_size
-    ids = torch.arange(prompt_tokens, device=model.device).repeat(batch, 1) % vocabulary
+    ids = torch.arange(prompt_tokens, device=entry_device(model)).repeat(batch, 1) % vocabulary
     state: dict[str, Any] = {}
 
     def prefill() -> None:
@@ -71,7 +72,7 @@ def _run(model: Any, batch: int, prompt_tokens: int, decode_tokens: int) -> tupl
             out = model(input_ids=state["token"], use_cache=True, **state["cache"])
             state["token"] = out.logits[:, -1:].argmax(dim=-1)
 
-    return _seconds(prefill, model.device), _seconds(decode, model.device)
+    return _seconds(prefill, entry_device(model)), _seconds(decode, entry_device(model))
 
 
 def _seconds(work: Callable[[], None], device: torch.device) -> float:

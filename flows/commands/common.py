@@ -40,6 +40,13 @@ DataOption = Annotated[
     str,
     typer.Option("--data", help="JSONL, CSV, TSV or Parquet; a local path or s3://.", metavar="F"),
 ]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(
+        help="cpu, cuda, cuda:1, mps ...; auto spreads a model over all devices. "
+        "Default: the accelerator, where there is one."
+    ),
+]
 WorkOption = Annotated[
     str | None,
     typer.Option("--work", help="Work bucket; default: remembered, or AVSS_WORK_BUCKET."),

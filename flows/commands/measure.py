@@ -7,6 +7,7 @@ import typer
 
 from flows.commands.common import (
     DataOption,
+    DeviceOption,
     Format,
     FormatOption,
     ModelOption,
@@ -20,10 +21,6 @@ from flows.commands.common import (
 BaseOption = Annotated[
     str | None,
     typer.Option("--base", help="The model to compare with; sources as for --model.", metavar="B"),
-]
-DeviceOption = Annotated[
-    str | None,
-    typer.Option(help="cpu, cuda, cuda:1, mps ...; default: the accelerator, where there is one."),
 ]
 _REFUSED = 3
 
@@ -105,19 +102,19 @@ def _measured(
     name: str, source: str, suite: Any, records: Any, device: str | None, again: bool
 ) -> Any:
     from avss.digests import source_digest
-    from avss.loading import device_of, load_model, load_tokenizer
+    from avss.loading import load_model, load_tokenizer, placement_of
     from tasks.home import cache
     from tasks.measuring.kept_outcomes import measure_or_recall
 
-    folder, place = model_folder(source), device_of(device)
+    folder, place = model_folder(source), placement_of(device)
     digest = source_digest(folder)
     with progress(f"Measuring {name}") as report:
         return measure_or_recall(
-            lambda: (load_model(folder).to(place), load_tokenizer(folder)),
+            lambda: (load_model(folder, device_map=place), load_tokenizer(folder)),
             suite,
             records,
             digest=digest and digest.digest,
-            device=place.type,
+            device=place if isinstance(place, str) else place[""].type,
             folder=lambda: cache("outcomes"),
             reuse=not again,
             progress=report,

@@ -9,6 +9,7 @@ import typer
 
 from flows.commands.common import (
     DataOption,
+    DeviceOption,
     Format,
     FormatOption,
     ModelOption,
@@ -91,13 +92,7 @@ def score(
     dtype: Annotated[
         Precision, typer.Option(help="What to compute in; auto: as the model is saved.")
     ] = Precision.auto,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            help="cpu, cuda, cuda:1 ...; auto spreads a model over all devices. "
-            "Default: the accelerator, where there is one."
-        ),
-    ] = None,
+    device: DeviceOption = None,
     layer_by_layer: Annotated[
         bool,
         typer.Option(
@@ -149,7 +144,7 @@ def _loaded(
 ) -> AbstractContextManager[Any]:
     """The model for scoring: in memory, or with its layers left on disk."""
     from avss.errors import InputError
-    from avss.loading import device_of, load_model
+    from avss.loading import device_of, load_model, placement_of
     from avss.offloading import layers_on_disk
 
     if on_disk:
@@ -158,8 +153,7 @@ def _loaded(
                 "--layer-by-layer runs on one device: name it, or leave --device auto out."
             )
         return layers_on_disk(folder, device=device_of(device), stack=stack, **loading)
-    place = device if device == "auto" else {"": device_of(device)}
-    return nullcontext(load_model(folder, device_map=place, **loading))
+    return nullcontext(load_model(folder, device_map=placement_of(device), **loading))
 
 
 def prune(
@@ -167,6 +161,12 @@ def prune(
     drop: Annotated[str, typer.Option(help="Original layer numbers, as 3,17.", metavar="3,17")],
     out_dir: Annotated[Path, typer.Option("--out", help="Folder to write.", metavar="DIR")],
     stack: StackOption = Side.auto,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="Where the cut is tried and proven: cpu, cuda ..., or auto: all devices."
+        ),
+    ] = "cpu",
     revision: RevisionOption = None,
     format: FormatOption = Format.text,
 ) -> None:
@@ -178,7 +178,9 @@ def prune(
 
     layers, folder = parse_drop(drop), model_folder(model)
     with progress("Cutting, saving, loading again"):
-        result = prune_model(folder, layers, out_dir, revision=revision, stack=stack.value)
+        result = prune_model(
+            folder, layers, out_dir, revision=revision, stack=stack.value, device=device
+        )
     if format is Format.json:
         print_json(result.to_json())
     else:
@@ -200,6 +202,7 @@ def heal(
     max_tokens: Annotated[
         int, typer.Option(help="Read at most this many tokens of text.", min=10)
     ] = 100_000,
+    device: DeviceOption = None,
     training_tokens: Annotated[
         int, typer.Option(help="Tokens that distillation trains on, repeats included.", min=1)
     ] = 250_000,
@@ -234,6 +237,7 @@ def heal(
             methods=[one.value for one in method or [HealingMethod.closed_form]],
             training=training,
             max_tokens=max_tokens,
+            device=device,
             progress=report,
         )
     if format is Format.json:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avss.digests import folder_digest
-from avss.loading import device_of, load_model, load_tokenizer, materialize
+from avss.loading import load_model, load_tokenizer, materialize, placement_of
 from tasks.home import cache
 from tasks.models.folders import fetch_model, publish_model
 from tasks.s3.storage import ObjectStore
@@ -28,10 +28,14 @@ class LoadedModel:
 
 
 class ModelShelf:
-    """Models of the work bucket, `models/<digest>/`; what is loaded once is kept while in use."""
+    """Models of the work bucket, `models/<digest>/`; what is loaded once is kept while in use.
 
-    def __init__(self, work: ObjectStore) -> None:
+    `device` is as `placement_of` takes it; InputError is raised for one that is not here.
+    """
+
+    def __init__(self, work: ObjectStore, device: str | None = None) -> None:
         self._work = work
+        self._placement = placement_of(device)
         self._loaded: OrderedDict[str, LoadedModel] = OrderedDict()
 
     def uri(self, digest: str) -> str:
@@ -47,7 +51,9 @@ class ModelShelf:
         if digest not in self._loaded:
             folder = self.folder(digest)
             self._loaded[digest] = LoadedModel(
-                digest, load_model(folder).to(device_of(None)), load_tokenizer(folder)
+                digest,
+                load_model(folder, device_map=self._placement),
+                load_tokenizer(folder),
             )
             while len(self._loaded) > _IN_MEMORY:
                 self._loaded.popitem(last=False)

@@ -1,13 +1,11 @@
 """Scores do not depend on how the text is cut up, and say what they are asked to say."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from accelerate import dispatch_model
 
 from avss.cutting.pruning import remove_layers
 from avss.errors import InputError, UnsupportedArchitectureError
@@ -226,21 +224,3 @@ def test_halves_of_three_records_have_no_tau(llama: Any, sequences: list[list[in
     stability = observe(llama, sequences[:3]).scores(bootstrap=10).stability
     assert stability is not None
     assert stability.kendall_tau is None
-
-
-def test_a_model_that_does_not_fit_is_scored_alike_and_not_cut(
-    llama: Any, sequences: list[list[int]], tmp_path: Path
-) -> None:
-    """As `device_map="auto"` leaves it: layers that wait on disk, with hooks that fetch them."""
-    expected = numbers(observe(llama, sequences).scores())
-    places = {"model.embed_tokens": "cpu", "model.norm": "cpu", "model.rotary_emb": "cpu"}
-    layers = {f"model.layers.{at}": "disk" if at % 2 else "cpu" for at in range(6)}
-    spread = dispatch_model(
-        llama,
-        device_map=places | layers | {"lm_head": "cpu"},
-        main_device="cpu",
-        offload_dir=tmp_path,
-    )
-    np.testing.assert_allclose(numbers(observe(spread, sequences).scores()), expected, rtol=1e-6)
-    with pytest.raises(InputError, match="offloaded"):
-        remove_layers(spread, [2])

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from avss.digests import MANIFEST_NAME, folder_digest
+from avss.errors import InputError
 from tasks.errors import MissingError, StorageError
 from tasks.models import folders as models
 from tasks.models.folders import fetch_file, fetch_model, publish_model
+from tasks.models.shelf import ModelShelf
 from tasks.s3.storage import ObjectStore
 
 
@@ -139,3 +141,8 @@ def test_one_object_keeps_its_name_and_follows_changes(s3):
 def test_a_missing_object_is_said(s3):
     with pytest.raises(MissingError, match="does not exist"):
         fetch_file(s3.data().uri("nothing.jsonl"))
+
+
+def test_a_device_that_is_not_here_is_refused_before_anything_is_done(s3):
+    with pytest.raises(InputError, match="tpu9"):
+        ModelShelf(s3.work(), "tpu9")
