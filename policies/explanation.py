@@ -24,6 +24,7 @@ COURSE_FIELDS = (
     ),
     "approvals.override.rules",
     "promotion.alias",
+    "dossier.examples",
     "monitoring.sample",
     "monitoring.on_breach",
     "storage.candidate_days",
@@ -40,6 +41,7 @@ def explain(policy: Policy) -> list[str]:
         *_course(policy),
         *(sentence for rule in RULES for sentence in rule.explain(policy)),
         "What could not be measured counts as failed.",
+        _texts(policy.dossier.examples),
         *_people(policy),
         *explain_watch(policy),
         f"Models that became no version are deleted {policy.storage.candidate_days} days after "
@@ -62,6 +64,15 @@ def _course(policy: Policy) -> list[str]:
         "A check of drift raises a false alarm on unchanged data in at most "
         f"{1 - policy.drift.data.confidence:.0%} of the cases.",
     ]
+
+
+def _texts(examples: int) -> str:
+    if examples == 0:
+        return "No text of a record is shown to those who decide or kept as evidence."
+    return (
+        f"Those who decide are shown the text of up to {examples} records of each KPI with both "
+        "models' answers; it is kept as evidence, and so it is in evidence packs."
+    )
 
 
 def _training(policy: Policy) -> list[str]:

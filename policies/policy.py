@@ -14,6 +14,7 @@ from policies.policy_sections import (
     Calibration,
     Cost,
     DataContract,
+    Dossier,
     Drift,
     Gate,
     Healing,
@@ -52,6 +53,7 @@ class Policy(Frozen):
     approvals: Approvals = Approvals()
     promotion: Promotion = Promotion()
     monitoring: Monitoring = Monitoring()
+    dossier: Dossier = Dossier()
     storage: Storage = Storage()
     ledger: Retain = Retain()
 

@@ -276,6 +276,14 @@ class Monitoring(Frozen):
     """What an incident leads to: it is told, a rollback is asked for, or it is made at once."""
 
 
+class Dossier(Frozen):
+    """What the page for those who decide may show of the business's own texts."""
+
+    examples: Annotated[int, Field(ge=0, le=20)] = 0
+    """Records of each KPI whose text is shown there with both models' answers, and kept as
+    evidence; 0: no text, only how many answers differ."""
+
+
 class Storage(Frozen):
     """How long what a finished change leaves behind is kept. Evidence and record always stay."""
 

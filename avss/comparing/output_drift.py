@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from avss.comparing.outcomes import KpiOutcomes, Outcomes
-from avss.comparing.pairs import agreement_columns, check_same_questions, divergence
+from avss.comparing.pairs import agreement_columns, check_same_questions, differing, divergence
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class KpiDrift:
     `label_flip_rate`: share of examples with another label or choice. `label_kl`: mean KL of the
     label probabilities (nats, base || candidate). `next_token_flip_rate`, `next_token_kl`: of the
     next token after the prompt. `generation_change`: mean share of the answer that is written
-    differently.
+    differently. `differ`: number of examples with another answer: written text, else label or
+    choice, else next token.
     """
 
     kpi: str
@@ -36,6 +37,7 @@ class KpiDrift:
     next_token_kl: float | None
     generation_change: float | None
     slices: tuple[SliceDrift, ...]
+    differ: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ def compare_outputs(candidate: Outcomes, base: Outcomes) -> OutputDrift:
 
 def _drift(candidate: KpiOutcomes, base: KpiOutcomes) -> KpiDrift | None:
     found = agreement_columns(candidate.columns, base.columns)
-    if not found:
+    moved = differing(candidate.columns, base.columns)
+    if not found and moved is None:
         return None
     means = {name: float(column.mean()) for name, column in found.items()}
     label_kl = None
@@ -74,6 +77,7 @@ def _drift(candidate: KpiOutcomes, base: KpiOutcomes) -> KpiDrift | None:
         next_token_kl=means.get("next_token_kl"),
         generation_change=_missing(means.get("generation_agreement")),
         slices=_slices(candidate, found),
+        differ=None if moved is None else int(moved.sum()),
     )
 
 

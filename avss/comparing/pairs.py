@@ -1,6 +1,7 @@
 """Columns of candidate and base side by side; for agreement, what only the pair can tell."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from avss.comparing.metrics import Columns, Floats
 from avss.comparing.outcomes import KpiOutcomes, Outcomes
@@ -55,6 +56,20 @@ def agreement_columns(candidate: Columns, base: Columns) -> dict[str, Floats]:
     if "written" in base:
         found["generation_agreement"] = _shared_writing(candidate["written"], base["written"])
     return found
+
+
+def differing(candidate: Columns, base: Columns) -> NDArray[np.bool_] | None:
+    """Which examples are answered otherwise, (n,) of bool; None where no answer was kept.
+
+    An answer is the written text, else the label or choice, else the likeliest next token.
+    """
+    for name in ("answer", "written", "predicted", "top1"):
+        if name in base and name in candidate:
+            one, other = candidate[name], base[name]
+            same = (one == other) | (np.isnan(one) & np.isnan(other))
+            moved: NDArray[np.bool_] = ~same.reshape(len(same), -1).all(axis=1)
+            return moved
+    return None
 
 
 def divergence(base: Floats, candidate: Floats) -> Floats:

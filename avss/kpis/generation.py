@@ -1,5 +1,6 @@
 """Generation: greedy answers, judged by rules, and not kept."""
 
+import zlib
 from collections.abc import Sequence
 
 from avss.comparing.outcomes import KpiOutcomes
@@ -15,7 +16,7 @@ from avss.kpis.subject import Subject
 def measure_generation(
     subject: Subject, kpi: GenerationKpi, records: Sequence[Record]
 ) -> KpiOutcomes:
-    """One column of 0 to 1 for each of the KPI's metrics, and `tokens` written."""
+    """One column of 0 to 1 for each of the KPI's metrics, `tokens` written, `answer` checksums."""
     subject.require_decoder(kpi.name)
     target = (kpi.target,) if kpi.target else ()
     selection = select(kpi, records, fields=(*template_fields(kpi.prompt), *target))
@@ -25,12 +26,19 @@ def measure_generation(
     expected = [
         str(example.record[kpi.target]) if kpi.target else None for example in selection.examples
     ]
+    answers = [cut_at_stop(text, kpi.stop).strip() for text in texts]
     judged = [
-        judge(cut_at_stop(text, kpi.stop).strip(), expected=wanted, pattern=kpi.pattern)
-        for text, wanted in zip(texts, expected, strict=True)
+        judge(answer, expected=wanted, pattern=kpi.pattern)
+        for answer, wanted in zip(answers, expected, strict=True)
     ]
     columns: dict[str, list[float]] = {
         metric: [row[metric] for row in judged] for metric in kpi.metrics
     }
     columns["tokens"] = [float(len(tokens)) for tokens in written]
+    columns["answer"] = [_checksum(answer) for answer in answers]
     return build(selection, columns, inputs=digest_inputs(prompts, expected), truncated=cut)
+
+
+def _checksum(answer: str) -> float:
+    """Of what eight digits hold: two answers are told apart, and neither can be read from it."""
+    return float(zlib.crc32(answer.encode("utf-8", "replace")) & 0xFFFFFF)

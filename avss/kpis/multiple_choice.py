@@ -32,7 +32,7 @@ def measure_multiple_choice(
     extra = [kpi.choices_field] if kpi.choices_field else inner
     fields = (*template_fields(kpi.prompt), *extra, kpi.target)
     selection = select(kpi, records, fields=fields)
-    choices = [_choices(kpi, selection, row) for row in range(len(selection.examples))]
+    choices = _listed(kpi, selection)
     truth = [
         _right(kpi, example, own) for example, own in zip(selection.examples, choices, strict=True)
     ]
@@ -60,6 +60,15 @@ def measure_multiple_choice(
     }
     asked = [[question.prompt, question.answers] for question in questions]
     return build(selection, columns, inputs=digest_inputs(asked, truth), truncated=cut)
+
+
+def choices_of(kpi: MultipleChoiceKpi, records: Sequence[Record]) -> list[list[str]]:
+    """The continuations that each record offers."""
+    return _listed(kpi, select(kpi, records, fields=()))
+
+
+def _listed(kpi: MultipleChoiceKpi, selection: Selection) -> list[list[str]]:
+    return [_choices(kpi, selection, row) for row in range(len(selection.examples))]
 
 
 def _choices(kpi: MultipleChoiceKpi, selection: Selection, row: int) -> list[str]:

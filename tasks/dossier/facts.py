@@ -96,6 +96,9 @@ class OutputFact(Facts):
     name: str
     slice: str = ""
     n: int | None = None
+    same: int | None = None
+    """Examples that both answer alike."""
+    differ: int | None = None
     changed: Number | None = None
     divergence: Number | None = None
 
@@ -103,8 +106,11 @@ class OutputFact(Facts):
 class ExampleFact(Facts):
     """One side-by-side output; only present where the policy allows text."""
 
+    kpi: str = ""
+    asked: str = ""
     base: str
     candidate: str
+    differs: bool = False
 
 
 class RetentionFact(Facts):
@@ -272,6 +278,7 @@ class PolicyPoint(Facts):
     kind: Literal[
         "removed",
         "protected",
+        "examples",
         "kpi",
         "slice",
         "drop",

@@ -21,6 +21,7 @@ from tasks.dossier.facts import AskFact, CandidateFact, DigestFact, DossierFacts
 from tasks.dossier.policy_points import policy_fact
 from tasks.dossier.resources import cost_fact, profile_facts
 from tasks.dossier.science import (
+    ExamplesDocument,
     HealingDocument,
     KpisDocument,
     OutputsDocument,
@@ -39,7 +40,7 @@ class StepSource:
     """What is known of one step: its evidence and its documents, as parsed JSON.
 
     The documents go by name, each optional: `scores`, `probe`, `healing`, `kpis` (candidate against
-    base), `outputs`, `profile`, `data_drift`, `score_drift`, `validation`, `snapshot`.
+    base), `outputs`, `examples`, `profile`, `data_drift`, `score_drift`, `validation`, `snapshot`.
     """
 
     evidence: Mapping[str, Any]
@@ -165,6 +166,7 @@ def _quality_facts(
         "slices": quality.slice_facts(step.kpis, policy),
         "rare_cases": quality.rare_facts(step.kpis),
         "outputs": quality.output_facts(read_document(OutputsDocument, documents, "outputs")),
+        "examples": quality.example_facts(read_document(ExamplesDocument, documents, "examples")),
         "drift": (
             *quality.drift_facts(
                 read_document(DriftDocument, documents, "data_drift"),

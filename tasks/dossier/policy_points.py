@@ -25,6 +25,8 @@ def policy_fact(
     ]
     if original_layers and (protected := sorted(limits.protected(original_layers))):
         points.append(PolicyPoint(kind="protected", subject=", ".join(map(str, protected))))
+    if policy.dossier.examples:
+        points.append(PolicyPoint(kind="examples", count=policy.dossier.examples))
     for name, gate in sorted(policy.kpis.items(), key=lambda item: item[0] == DEFAULT_GATE):
         points += _kpi_points("" if name == DEFAULT_GATE else name, gate)
     if policy.cost.min_saved_money is not None:

@@ -11,6 +11,7 @@ from tasks.dossier.documents import (
 )
 from tasks.dossier.facts import (
     DriftFact,
+    ExampleFact,
     KpiFact,
     Outcome,
     OutputFact,
@@ -21,9 +22,11 @@ from tasks.dossier.facts import (
 from tasks.dossier.science import (
     ComparedMetric,
     ComparedSlice,
+    ExamplesDocument,
     KpisDocument,
     OutputsDocument,
     RareCasesResult,
+    SliceFlips,
 )
 
 _ANSWERS: Mapping[str, Outcome] = {"no drift": "pass", "drift": "fail", "cannot tell": "unknown"}
@@ -119,12 +122,51 @@ def output_facts(outputs: OutputsDocument | None) -> tuple[OutputFact, ...]:
         changes = (kpi.label_flip_rate, kpi.generation_change, kpi.next_token_flip_rate)
         changed = next((change for change in changes if change is not None), None)
         apart = kpi.label_kl if kpi.label_kl is not None else kpi.next_token_kl
-        facts.append(OutputFact(name=kpi.kpi, n=kpi.n, changed=changed, divergence=apart))
-        facts += [
-            OutputFact(name=kpi.kpi, slice=part.slice, n=part.n, changed=part.label_flip_rate)
-            for part in kpi.slices
-        ]
+        differ = _counted(kpi.label_flip_rate, kpi.n) if kpi.differ is None else kpi.differ
+        facts.append(
+            OutputFact(
+                name=kpi.kpi,
+                n=kpi.n,
+                same=None if differ is None or kpi.n is None else kpi.n - differ,
+                differ=differ,
+                changed=changed,
+                divergence=apart,
+            )
+        )
+        facts += [_on_slice(kpi.kpi, part) for part in kpi.slices]
     return tuple(facts)
+
+
+def _on_slice(kpi: str, part: SliceFlips) -> OutputFact:
+    differ = _counted(part.label_flip_rate, part.n)
+    return OutputFact(
+        name=kpi,
+        slice=part.slice,
+        n=part.n,
+        same=None if differ is None or part.n is None else part.n - differ,
+        differ=differ,
+        changed=part.label_flip_rate,
+    )
+
+
+def _counted(share: float | None, n: int | None) -> int | None:
+    """How many examples a share of n is, each of them changed or not."""
+    return None if share is None or n is None else round(share * n)
+
+
+def example_facts(examples: ExamplesDocument | None) -> tuple[ExampleFact, ...]:
+    """Answers side by side, KPI by KPI; none where the policy allows no text."""
+    return tuple(
+        ExampleFact(
+            kpi=kpi.kpi,
+            asked=one.asked,
+            base=one.base,
+            candidate=one.candidate,
+            differs=one.base != one.candidate if one.differs is None else one.differs,
+        )
+        for kpi in (examples.kpis if examples else ())
+        for one in kpi.examples
+    )
 
 
 def output_drift_facts(evidence: EvidenceDocument, policy: Policy) -> tuple[DriftFact, ...]:

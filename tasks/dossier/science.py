@@ -150,12 +150,35 @@ class OutputKpi(Document):
     next_token_kl: Number | None = None
     generation_change: Number | None = None
     slices: tuple[SliceFlips, ...] = ()
+    differ: int | None = None
 
 
 class OutputsDocument(Document):
     """`avss.comparing.output_drift.OutputDrift`."""
 
     kpis: tuple[OutputKpi, ...] = ()
+
+
+class ShownExample(Document):
+    """One record as `tasks.measuring.examples` keeps it."""
+
+    asked: str = ""
+    base: str
+    candidate: str
+    differs: bool | None = None
+
+
+class ShownKpi(Document):
+    """The examples of one KPI."""
+
+    kpi: str
+    examples: tuple[ShownExample, ...] = ()
+
+
+class ExamplesDocument(Document):
+    """`tasks.measuring.examples.examples_of`; only there where the policy allows text."""
+
+    kpis: tuple[ShownKpi, ...] = ()
 
 
 class ProfileSize(Document):

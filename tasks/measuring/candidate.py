@@ -17,6 +17,7 @@ from policies.schema import Step
 from tasks.data.source import Split
 from tasks.drift.scores import score_drift
 from tasks.job import Job
+from tasks.measuring.examples import examples_of
 from tasks.measuring.facts import (
     calibration_facts,
     data_facts,
@@ -57,12 +58,14 @@ def measure_against_base(
     whole, change = asked == "promotion", change_of(state)
     model = change.model if whole else step.attempts[attempt - 1].built.model
     split: Split = "holdout" if whole else "validation"
-    comparison, outputs = _against_base(job, change, model, split)
+    comparison, outputs, shown = _against_base(job, change, model, split)
     profile, resources = _resources(job, change.opened.base_model, model)
     ranking = _ranking_drift(job, state, step)
     reports = {"kpis": comparison.to_json(), "outputs": outputs.to_json(), "score_drift": ranking}
     if profile:
         reports["profile"] = profile
+    if shown:
+        reports["examples"] = shown
     measurements = Measurements(
         step=asked,
         attempt=attempt,
@@ -83,7 +86,7 @@ def measure_against_base(
 
 def _against_base(
     job: Job, change: ChangeState, model: str, split: Split
-) -> tuple[Comparison, OutputDrift]:
+) -> tuple[Comparison, OutputDrift, dict[str, Any] | None]:
     if change.snapshot is None or change.base is None:
         raise ValueError("the base is measured before any candidate")
     manifest = change.snapshot.manifest
@@ -103,7 +106,9 @@ def _against_base(
         confidence=job.policy.confidence,
         min_retention={name: gate.min_retention for name, gate in gates.items()},
     )
-    return comparison, compare_outputs(found, base)
+    models = change.opened.base_model, model
+    shown = examples_of(job, models, manifest, split, (base, found))
+    return comparison, compare_outputs(found, base), shown
 
 
 def _resources(job: Job, base: str, model: str) -> tuple[dict[str, Any], ResourceFacts]:

@@ -1,5 +1,6 @@
 """Whole changes on real servers with a tiny random model, through the command line alone."""
 
+import base64
 import json
 import signal
 import time
@@ -13,6 +14,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from model_signing import verifying
 
 from tasks.errors import MissingError
+from tasks.models.mlflow_client import new_client as mlflow_client
 from tasks.models.registry import Registry
 from tasks.models.shelf import ModelShelf
 from tasks.record.duties import serves
@@ -149,7 +151,9 @@ SIGN = "Sign to approve this?"
 
 
 def test_a_terminal_asks_before_it_signs_and_a_rejection_ends_the_change(world, encrypt):
+    world.rewrite("policy.yaml", dossier={"examples": 4})
     world.avss("optimize", "--config", "run.yaml", code=4)
+    text_is_shown_and_nowhere_else(world)
     shown = world.answer("Ben", (SIGN, "n"), code=1)
     assert "Aborted" in shown
     assert world.view.evidence_digest(world.view.change(world.change), 1) in shown
@@ -172,6 +176,35 @@ def test_a_terminal_asks_before_it_signs_and_a_rejection_ends_the_change(world, 
     assert "is over" in world.answer("Ben", (SIGN, rejected_meanwhile), code=2)
     assert answers(world) == 2
     assert Registry().current(world.line) is None
+
+
+def text_is_shown_and_nowhere_else(world) -> None:
+    """The policy allows it: texts are on the page and in one document, and in no entry or run."""
+    evidence = world.view.documents.get(world.view.evidence_digest(change_of(world), 1))
+    digest = evidence["documents"]["examples"]
+    (kpi,) = world.view.documents.get(digest)["kpis"]
+    texts = [one["asked"].removesuffix(" so") for one in kpi["examples"]]
+    assert len(texts) == 4
+    page = published(world, f"{world.change}/1.html")
+    record = b"".join(world.view.store.read(world.line)).decode()
+    payloads = [base64.b64decode(json.loads(one)["payload"]) for one in world.view.record.reread()]
+    runs = mlflow_client().search_runs([experiment_of(world)])
+    elsewhere = record + b"".join(payloads).decode() + str([run.to_dictionary() for run in runs])
+    others = world.view.documents.get
+    named = {name: others(it) for name, it in evidence["documents"].items() if it != digest}
+    assert digest in elsewhere
+    for text in texts:
+        assert text in page
+        assert text not in elsewhere
+        assert text not in json.dumps(named)
+
+
+def change_of(world):
+    return world.view.change(world.change)
+
+
+def experiment_of(world) -> str:
+    return mlflow_client().get_experiment_by_name(world.line).experiment_id
 
 
 def answers(world) -> int:

@@ -85,7 +85,7 @@ def test_every_figure_of_the_facts_stands_in_the_page_exactly(language: str) -> 
     )
     fields = ("base", "before", "after", "retention", "retention_low", "limit", "n", "loss")
     for row in rows:
-        for field in (*fields, "value", "changed", "divergence", "ratio"):
+        for field in (*fields, "value", "same", "differ", "changed", "divergence", "ratio"):
             value = getattr(row, field, None)
             assert value is None or value in shown, (row, field)
     assert SAMPLE.cost is not None
@@ -94,6 +94,33 @@ def test_every_figure_of_the_facts_stands_in_the_page_exactly(language: str) -> 
     assert SAMPLE.ask.expires.isoformat() in page.times
     for item in SAMPLE.digests:
         assert item.digest in page.text
+
+
+@pytest.mark.parametrize(
+    ("language", "no_text"), [("en", "does not allow texts"), ("ja", "件数のみを示します")]
+)
+def test_answers_stand_side_by_side_where_the_policy_allows_text_else_counts(
+    language: str, no_text: str
+) -> None:
+    shown = render(SAMPLE, language)
+    text = " ".join(Page(shown).text.split())
+    for example in SAMPLE.examples:
+        for told in (*example.asked.split("\n"), example.base, example.candidate):
+            assert told in text
+    assert shown.count('<p class="asked">') == 3
+    assert no_text not in text
+    counts = Page(render(SAMPLE.model_copy(update={"examples": ()}), language))
+    assert no_text in counts.text
+    assert {"397", "15", "41", "19"} <= set(counts.values)
+    assert "headaches" not in counts.text
+
+
+def test_more_examples_than_a_reader_opens_at_once_are_folded() -> None:
+    many = SAMPLE.model_copy(update={"examples": SAMPLE.examples * 9})
+    outputs = render(many).split('id="outputs"')[1].split("</section>")[0]
+    assert outputs.split("<details>")[0].count('<p class="asked">') == 12
+    assert outputs.count('<p class="asked">') == 27
+    assert "15 more examples" in outputs
 
 
 def test_the_page_rounds_as_it_says() -> None:

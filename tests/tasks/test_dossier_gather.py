@@ -216,6 +216,24 @@ def test_avss_as_published_comes_before_the_proposing_score() -> None:
     assert "perplexity × 1.221" in render(facts)
 
 
+def test_answers_are_counted_and_shown_where_there_are_texts() -> None:
+    outputs = {
+        "kpis": [
+            {"kpi": "mood", "n": 40, "label_flip_rate": 0.05, "label_kl": 0.1}
+            | {"slices": [{"slice": "shop=north", "n": 20, "label_flip_rate": 0.1}]},
+            {"kpi": "reply", "n": 10, "differ": 4},
+        ]
+    }
+    shown = {"asked": "a\nb", "base": "good", "candidate": "bad", "record": 3}
+    documents = DOCUMENTS | {"outputs": outputs}
+    facts = gather(StepSource(evidence(1, (3,)), documents), policy=POLICY)
+    assert [(row.same, row.differ) for row in facts.outputs] == [(38, 2), (18, 2), (6, 4)]
+    assert facts.examples == ()
+    documents |= {"examples": {"kpis": [{"kpi": "mood", "examples": [shown]}]}}
+    (example,) = gather(StepSource(evidence(1, (3,)), documents), policy=POLICY).examples
+    assert (example.kpi, example.asked, example.differs) == ("mood", "a\nb", True)
+
+
 def test_slices_are_held_against_the_policy_and_never_called_met_without_a_limit() -> None:
     facts = gather(StepSource(evidence(1, (3,)), DOCUMENTS), policy=POLICY)
     said = {part.slice: part.outcome for part in facts.slices}
