@@ -30,6 +30,17 @@ def token_batches(
 ) -> Iterator[TokenBatch]:
     """Batch sequences of like length together, longest first, so that little is padding.
 
+    Rows and errors as `batch_rows` has them.
+    """
+    for rows in batch_rows(sequences, batch_tokens=batch_tokens):
+        yield _padded([sequences[row] for row in rows], rows, pad_id)
+
+
+def batch_rows(
+    sequences: Sequence[Sequence[int]], *, batch_tokens: int
+) -> Iterator[tuple[int, ...]]:
+    """Which sequences go into each batch; the sequences of one batch alone are that batch again.
+
     A batch holds at most `batch_tokens` positions (B * T), but always at least one row. Every
     sequence appears exactly once. Raises InputError for an empty sequence or a budget below 1.
     """
@@ -45,8 +56,7 @@ def token_batches(
     start = 0
     while start < len(order):
         size = max(1, batch_tokens // len(sequences[order[start]]))
-        rows = tuple(order[start : start + size])
-        yield _padded([sequences[row] for row in rows], rows, pad_id)
+        yield tuple(order[start : start + size])
         start += size
 
 

@@ -1,6 +1,6 @@
 """Mean next-token loss of a causal language model over token sequences."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,16 +26,21 @@ class LossSum:
 
     def add(self, logits: Tensor, batch: TokenBatch) -> None:
         """Add every real token of `batch` but each row's first; `logits` is (B, T, V)."""
-        wanted = batch.input_ids[:, 1:].masked_fill(batch.attention_mask[:, 1:] == 0, -100)
-        wanted = wanted.to(logits.device)
-        self.tokens += int((wanted >= 0).sum())
-        for row, tokens in zip(logits, wanted, strict=True):  # one at a time: logits are large
-            self.nats += functional.cross_entropy(row[:-1].float(), tokens, reduction="sum").item()
+        for nats in row_nats(logits, batch):
+            self.nats += nats
+        self.tokens += int(batch.attention_mask[:, 1:].sum())
 
     @property
     def mean(self) -> float:
         """Nats a token; NaN over no tokens."""
         return self.nats / self.tokens if self.tokens else float("nan")
+
+
+def row_nats(logits: Tensor, batch: TokenBatch) -> Iterator[float]:
+    """Each row's summed loss over its real tokens but the first; `logits` is (B, T, V)."""
+    wanted = batch.input_ids[:, 1:].masked_fill(batch.attention_mask[:, 1:] == 0, -100)
+    for row, tokens in zip(logits, wanted.to(logits.device), strict=True):  # logits are large
+        yield functional.cross_entropy(row[:-1].float(), tokens, reduction="sum").item()
 
 
 def mean_loss(

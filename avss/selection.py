@@ -1,7 +1,8 @@
 """Which layer goes next: a score proposes a short list, measured loss decides among it."""
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from avss.architecture import find_stack
 from avss.batching import token_batches
 from avss.errors import InputError
-from avss.language_loss import LossSum, require_causal
+from avss.language_loss import require_causal, row_nats
 from avss.memory import within_memory
 from avss.replay import Replay, Walk
 
@@ -52,6 +53,41 @@ class ProbeResult:
         }
 
 
+@dataclass(frozen=True)
+class ProbeLosses:
+    """What a probe saw of some texts: losses in nats summed over each text, text by text.
+
+    `base` is the loss of the model as it is, `losses` that without each layer, `tokens` how many
+    tokens were predicted; forward equivalents are those of `ProbeResult`, whatever the text.
+    """
+
+    base: tuple[float, ...]
+    losses: Mapping[int, tuple[float, ...]]
+    tokens: int
+    forward_equivalents: float
+    sleb_forward_equivalents: float
+
+    def merged(self, other: "ProbeLosses") -> "ProbeLosses":
+        """These texts and the other's. Raises InputError unless both probed alike."""
+        if self.losses.keys() != other.losses.keys() or (
+            self.forward_equivalents != other.forward_equivalents
+        ):
+            raise InputError("Probes of different layers or models cannot be merged.")
+        losses = {layer: nats + other.losses[layer] for layer, nats in self.losses.items()}
+        tokens = self.tokens + other.tokens
+        return replace(self, base=self.base + other.base, losses=losses, tokens=tokens)
+
+    def result(self) -> ProbeResult:
+        """The probe over all texts; sums are exact, so the texts' order does not matter."""
+        return ProbeResult(
+            losses={layer: math.fsum(nats) / self.tokens for layer, nats in self.losses.items()},
+            base_loss=math.fsum(self.base) / self.tokens,
+            tokens=self.tokens,
+            forward_equivalents=self.forward_equivalents,
+            sleb_forward_equivalents=self.sleb_forward_equivalents,
+        )
+
+
 def shortlist(
     scores: "LayerScores", *, size: int, protected: Collection[int] = (), by: str = "avss"
 ) -> tuple[int, ...]:
@@ -83,6 +119,23 @@ def probe(
 ) -> ProbeResult:
     """Measure the loss on `sequences` with each of `layers` (original numbers) left out alone.
 
+    Parameters and errors as `probe_losses`.
+    """
+    return probe_losses(
+        model, sequences, layers, batch_tokens=batch_tokens, progress=progress
+    ).result()
+
+
+def probe_losses(
+    model: "PreTrainedModel",
+    sequences: Sequence[Sequence[int]],
+    layers: Sequence[int],
+    *,
+    batch_tokens: int = 1024,
+    progress: Callable[[int, int], None] | None = None,
+) -> ProbeLosses:
+    """The losses behind a probe, text by text, so that shards of the text can be merged.
+
     Leaving out a layer starts from the cached hidden state that enters it, so only what comes
     after it is computed again. `progress` is called with (tokens done, tokens in all).
     Raises InputError for a layer that the model no longer has, or text too short to predict;
@@ -90,22 +143,28 @@ def probe(
     """
     stack = find_stack(model)
     positions = _positions(stack.kept, layers)
-    usable = [tokens for tokens in sequences if len(tokens) > 1]
-    if not usable:
-        raise InputError("No sequence has two tokens or more: probing needs text to predict.")
+    usable = predictable(sequences)
     require_causal(model)
     replay = Replay(model, stack.layers)
     base, losses = within_memory(
         lambda size: _losses(replay, usable, positions, size, progress), batch_tokens, model
     )
     cost = _Cost.of(model, stack.layers)
-    return ProbeResult(
-        losses={layer: loss.mean for layer, loss in losses.items()},
-        base_loss=base.mean,
-        tokens=base.tokens,
+    return ProbeLosses(
+        base=tuple(base),
+        losses={layer: tuple(nats) for layer, nats in losses.items()},
+        tokens=sum(map(len, usable)) - len(usable),
         forward_equivalents=1 + sum(cost.after(position) for position in positions.values()),
         sleb_forward_equivalents=sum(cost.without(p) for p in range(len(stack.kept))),
     )
+
+
+def predictable(sequences: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+    """The sequences in which a token can be predicted. Raises InputError where there is none."""
+    usable = [tokens for tokens in sequences if len(tokens) > 1]
+    if not usable:
+        raise InputError("No sequence has two tokens or more: probing needs text to predict.")
+    return usable
 
 
 def _losses(
@@ -114,19 +173,20 @@ def _losses(
     positions: Mapping[int, int],
     batch_tokens: int,
     progress: Callable[[int, int], None] | None,
-) -> tuple[LossSum, dict[int, LossSum]]:
-    """The loss of the whole model, and without each of the layers at `positions`."""
-    losses = {layer: LossSum() for layer in positions}
-    base, done, total = LossSum(), 0, sum(map(len, sequences))
+) -> tuple[list[float], dict[int, list[float]]]:
+    """Each text's loss with the whole model, and without each of the layers at `positions`."""
+    losses: dict[int, list[float]] = {layer: [] for layer in positions}
+    base: list[float] = []
+    done, total = 0, sum(map(len, sequences))
     depth = len(replay.layers)
     for batch in token_batches(sequences, batch_tokens=batch_tokens):
         walk = replay.begin(batch)
         entering, leaving = _walk_all(walk, range(depth), walk.hidden)
-        base.add(walk.logits(leaving), batch)
+        base += row_nats(walk.logits(leaving), batch)
         for layer, position in positions.items():
             rest = range(position + 1, depth)
             _, leaving = _walk_all(walk, rest, entering[position])
-            losses[layer].add(walk.logits(leaving), batch)
+            losses[layer] += row_nats(walk.logits(leaving), batch)
         done += int(batch.attention_mask.sum())
         if progress is not None:
             progress(done, total)

@@ -18,6 +18,9 @@ from avss.kpis.perplexity import measure_perplexity
 from avss.kpis.subject import Subject
 from avss.memory import within_memory
 
+BATCH_TOKENS = 8192
+"""Positions of a batch, unless told otherwise."""
+
 _MEASURES: Mapping[str, Callable[..., KpiOutcomes]] = {
     "classification": measure_classification,
     "perplexity": measure_perplexity,
@@ -35,24 +38,26 @@ def measure(
     suite: KpiSuite,
     records: Sequence[Mapping[str, Any]],
     *,
-    batch_tokens: int = 8192,
+    batch_tokens: int = BATCH_TOKENS,
+    first_record: int = 1,
     progress: Progress | None = None,
 ) -> Outcomes:
     """Measure every KPI of a suite on records.
 
     The result depends on `batch_tokens` (positions a batch, memory) only by rounding: in float32
-    log-likelihoods differ by less than 1e-4 nats. It is halved
-    where memory does not suffice. `progress(done, all)` is called after batches,
-    for each KPI anew. Records are never kept, and no message holds their text.
+    log-likelihoods differ by less than 1e-4 nats. It is halved where memory does not suffice.
+    `progress(done, all)` is called after batches, for each KPI anew. Records are counted from
+    `first_record`, where they are part of more; they are never kept, and no message holds their
+    text.
 
-    Raises InputError that names the KPI, the record (counted from 1) and the field.
+    Raises InputError that names the KPI, the record and the field.
     """
     if batch_tokens < 1:
         raise InputError(f"batch_tokens is {batch_tokens}: expected at least 1.")
     rows = list(records)
 
     def measured(kpi: Kpi, size: int) -> KpiOutcomes:
-        subject = Subject(model, tokenizer, size, progress)
+        subject = Subject(model, tokenizer, size, progress, first_record)
         return _MEASURES[kpi.kind](subject, kpi, rows)
 
     return Outcomes(

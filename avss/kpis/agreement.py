@@ -36,7 +36,7 @@ def measure_agreement(
     labels), written (n, max_new_tokens) fingerprints, NaN after the end.
     """
     subject.require_decoder(kpi.name)
-    selection = select(kpi, records, fields=template_fields(kpi.prompt))
+    selection = select(kpi, records, fields=template_fields(kpi.prompt), first=subject.first_record)
     prompter = Prompter(kpi, subject)
     writes = "generation_agreement" in kpi.metrics
     prompts, cut = prompter.prompts(selection, room=kpi.max_new_tokens if writes else 1)

@@ -30,7 +30,11 @@ def measure_classification(
         return None if label_text(record[kpi.target]) in kpi.labels else "its label is not listed"
 
     selection = select(
-        kpi, records, fields=(*template_fields(kpi.prompt), kpi.target), refuse=refuse
+        kpi,
+        records,
+        fields=(*template_fields(kpi.prompt), kpi.target),
+        first=subject.first_record,
+        refuse=refuse,
     )
     by = _by_head if subject.is_classifier else _by_likelihood
     scores, cut, asked = by(subject, kpi, selection)

@@ -19,7 +19,8 @@ def measure_generation(
     """One column of 0 to 1 for each of the KPI's metrics, `tokens` written, `answer` checksums."""
     subject.require_decoder(kpi.name)
     target = (kpi.target,) if kpi.target else ()
-    selection = select(kpi, records, fields=(*template_fields(kpi.prompt), *target))
+    fields = (*template_fields(kpi.prompt), *target)
+    selection = select(kpi, records, fields=fields, first=subject.first_record)
     prompts, cut = Prompter(kpi, subject).prompts(selection, room=kpi.max_new_tokens)
     written = greedy_answers(subject, prompts, max_new_tokens=kpi.max_new_tokens, stop=kpi.stop)
     texts = subject.tokenizer.batch_decode(written, skip_special_tokens=True)

@@ -31,7 +31,7 @@ def measure_multiple_choice(
     inner = [name for choice in kpi.choices for name in template_fields(choice)]
     extra = [kpi.choices_field] if kpi.choices_field else inner
     fields = (*template_fields(kpi.prompt), *extra, kpi.target)
-    selection = select(kpi, records, fields=fields)
+    selection = select(kpi, records, fields=fields, first=subject.first_record)
     choices = _listed(kpi, selection)
     truth = [
         _right(kpi, example, own) for example, own in zip(selection.examples, choices, strict=True)

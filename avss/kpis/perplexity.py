@@ -28,7 +28,13 @@ def measure_perplexity(
         (tokens,) = subject.encode([fill(kpi.text, record)], special=False)
         return None if tokens else "the text has no tokens"
 
-    selection = select(kpi, records, fields=template_fields(kpi.text), refuse=refuse)
+    selection = select(
+        kpi,
+        records,
+        fields=template_fields(kpi.text),
+        first=subject.first_record,
+        refuse=refuse,
+    )
     texts = [fill(kpi.text, example.record) for example in selection.examples]
     tokens = subject.encode(texts, special=False)
     losses = (_masked if subject.is_masked else _causal)(subject, kpi, tokens)

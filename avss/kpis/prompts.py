@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from avss.errors import InputError
+from avss.errors import InputError, NoRecordError
 from avss.kpi_file.parts import PromptedKpi, template_fields
 from avss.kpi_file.values import is_null
 from avss.kpis.likelihood import Question
@@ -44,15 +44,17 @@ def select(
     records: Sequence[Record],
     *,
     fields: Iterable[str],
+    first: int = 1,
     refuse: Callable[[Record], str | None] | None = None,
 ) -> Selection:
     """Keep the records that have a value in all `fields` and that `refuse` gives no reason against.
 
-    Raises InputError where a record lacks a field altogether, or where no record is left.
+    `first` is the first record's number. Raises InputError where a record lacks a field
+    altogether, NoRecordError where no record is left.
     """
     examples, left_out = [], Counter[str]()
     wanted = tuple(dict.fromkeys(fields))
-    for number, record in enumerate(records, start=1):
+    for number, record in enumerate(records, start=first):
         for field in wanted:
             if field not in record:
                 raise InputError(
@@ -66,11 +68,7 @@ def select(
         else:
             examples.append(Example(number, record))
     if not examples:
-        reasons = "; ".join(f"{reason}: {count}" for reason, count in left_out.items())
-        raise InputError(
-            f"KPI {kpi.name}: no record can be used ({reasons or 'there are none'}). "
-            "Check the KPI's fields and labels against the data."
-        )
+        raise NoRecordError(kpi.name, left_out)
     return Selection(kpi, tuple(examples), dict(left_out))
 
 

@@ -13,12 +13,13 @@ CPU_FORWARD_TOKENS = 512
 
 @dataclass(frozen=True)
 class Subject:
-    """A model with its tokenizer, and how it is run."""
+    """A model with its tokenizer, and how it is run; `first_record` numbers what it is asked."""
 
     model: Any
     tokenizer: Any
     batch_tokens: int
     progress: Progress | None = None
+    first_record: int = 1
 
     @property
     def forward_tokens(self) -> int:

@@ -1,6 +1,7 @@
 """What a scoring pass saw, record by record, and the scores that follow from it."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -9,6 +10,8 @@ from avss.scoring.moments import Moments
 from avss.scoring.observer import Source
 from avss.scoring.scores import LayerScore, LayerScores
 from avss.scoring.stability import Floats, rank_stability
+
+_MOMENTS = ("count", "mean", "m2", "near_zero")
 
 
 @dataclass(frozen=True)
@@ -35,17 +38,29 @@ class Observations:
                 raise InputError(f"Observations of different {name} cannot be merged.")
         joined = {
             name: torch.cat([getattr(self.moments, name), getattr(other.moments, name)])
-            for name in ("count", "mean", "m2", "near_zero")
+            for name in _MOMENTS
         }
-        return Observations(
-            self.model,
-            self.source,
-            self.epsilon,
-            self.layers,
-            torch.cat([self.tokens, other.tokens]),
-            Moments(**joined),
-            torch.cat([self.influence, other.influence]),
-            torch.cat([self.angle, other.angle]),
+        return replace(
+            self,
+            tokens=torch.cat([self.tokens, other.tokens]),
+            moments=Moments(**joined),
+            influence=torch.cat([self.influence, other.influence]),
+            angle=torch.cat([self.angle, other.angle]),
+        )
+
+    def placed(self, rows: Sequence[int]) -> "Observations":
+        """The same in another order: record `i` of these is record `rows[i]` of what comes back.
+
+        `rows` names every place once.
+        """
+        order = torch.tensor(rows).argsort()
+        moved = {name: getattr(self.moments, name)[order] for name in _MOMENTS}
+        return replace(
+            self,
+            tokens=self.tokens[order],
+            moments=Moments(**moved),
+            influence=self.influence[order],
+            angle=self.angle[order],
         )
 
     def scores(self, *, bootstrap: int = 0, seed: int = 0) -> LayerScores:

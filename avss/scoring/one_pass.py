@@ -106,8 +106,8 @@ def observe(
     state = observer.collected()
     _check_finite(state, found)
     tokens = torch.tensor([len(sequence) for sequence in sequences], dtype=torch.float64)
-    count = (tokens * observer.width).unsqueeze(1).expand(-1, len(found.layers))
-    by_record = state.permute(1, 2, 0)
+    count = (tokens * observer.width).unsqueeze(1).repeat(1, len(found.layers))
+    by_record = state.permute(1, 2, 0).contiguous()  # sums depend on how numbers lie
     moments = Moments(count, by_record[MEAN], by_record[M2], by_record[NEAR_ZERO])
     name = model.config.name_or_path or type(model).__name__
     return Observations(

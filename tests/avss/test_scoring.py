@@ -1,12 +1,14 @@
 """Scores do not depend on how the text is cut up, and say what they are asked to say."""
 
 import json
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from avss.batching import batch_rows
 from avss.cutting.pruning import remove_layers
 from avss.errors import InputError, UnsupportedArchitectureError
 from avss.scoring.observations import Observations
@@ -42,6 +44,17 @@ def test_batch_sizes_and_shards_agree(llama: Any, sequences: list[list[int]], so
         scores(sequences[:17], sequences[17:], batch=8),
     ):
         np.testing.assert_allclose(numbers(other), alone, rtol=1e-6)
+
+
+def test_batches_observed_apart_give_the_whole_to_the_last_bit(
+    llama: Any, sequences: list[list[int]]
+) -> None:
+    batches = list(batch_rows(sequences, batch_tokens=120))
+    assert len(batches) > 3
+    seen = [observe(llama, [sequences[row] for row in rows], batch_tokens=120) for rows in batches]
+    joined = reduce(Observations.merged, seen).placed([row for rows in batches for row in rows])
+    whole = observe(llama, sequences, batch_tokens=120)
+    assert joined.scores(bootstrap=20) == whole.scores(bootstrap=20)
 
 
 @pytest.mark.parametrize("source", ["output", "mlp"])

@@ -1,5 +1,7 @@
 """A score proposes, measured loss decides."""
 
+from functools import reduce
+
 import pytest
 import torch
 from torch.nn import functional
@@ -13,10 +15,11 @@ from transformers import (
 )
 
 from avss.architecture import find_stack
+from avss.batching import batch_rows
 from avss.cutting.pruning import remove_layers
 from avss.errors import InputError, UnsupportedArchitectureError
 from avss.scoring.scores import LayerScore, LayerScores
-from avss.selection import probe, shortlist
+from avss.selection import ProbeLosses, probe, probe_losses, shortlist
 
 
 def scores(avss, influence):
@@ -105,6 +108,19 @@ def test_probed_losses_are_those_of_the_models_without_the_layers(model, text):
         assert found.losses[layer] == pytest.approx(expected, rel=1e-4)
     assert found.tokens == sum(len(tokens) - 1 for tokens in text)
     assert found.order == tuple(sorted(found.losses, key=found.losses.__getitem__))
+
+
+def test_text_probed_apart_gives_the_whole_to_the_last_bit(model, text):
+    batches = list(batch_rows(text, batch_tokens=12))
+    seen = [
+        probe_losses(model, [text[row] for row in rows], (4, 0), batch_tokens=12)
+        for rows in reversed(batches)
+    ]
+    whole = probe(model, text, (4, 0), batch_tokens=12)
+    assert len(seen) > 2
+    assert reduce(ProbeLosses.merged, seen).result() == whole
+    with pytest.raises(InputError, match="cannot be merged"):
+        seen[0].merged(probe_losses(model, text, (4,)))
 
 
 def test_probing_deep_layers_costs_little_and_is_counted(model, text):
