@@ -66,6 +66,11 @@ def outline(source: Source, *, revision: str | None = None) -> Any:
         return found(config) if hasattr(found, "config_class") else found.from_config(config)
 
 
+def load_config(source: Source) -> Any:
+    """A model's config, without its weights. Raises InputError where it cannot be read."""
+    return _config(source, _location(source))
+
+
 def load_tokenizer(source: Source, *, revision: str | None = None) -> Any:
     """The tokenizer that travels with a model. Raises InputError where there is none."""
     where: dict[str, Any] = _location(source) | ({"revision": revision} if revision else {})

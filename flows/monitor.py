@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,7 @@ def monitor(config: ConfigParameter) -> Watched:
     job = job_of(Path(config))
     narrator = Narrator(_CONSOLE.get() or terminal(), job.documents.get)
     holder = f"run {flow_run.name}"
-    with Lease(job.work, f"{job.run.line}.monitor", holder=holder):
+    with closing(job.compute), Lease(job.work, f"{job.run.line}.monitor", holder=holder):
         job.journal.refresh()
         return look(job, narrator)
 

@@ -6,6 +6,7 @@ and the next run reads the ledger and goes on with the next undone action.
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +133,8 @@ def optimize(config: ConfigParameter) -> Ending | RunState[Ending]:
     job = job_of(Path(config))
     narrator = Narrator(_CONSOLE.get() or terminal(), job.documents.get)
     try:
-        with Lease(job.work, job.run.line, holder=f"run {flow_run.name}") as lease:
+        holder = f"run {flow_run.name}"
+        with closing(job.compute), Lease(job.work, job.run.line, holder=holder) as lease:
             job.journal.refresh()
             ending = carry_on(job, narrator, lease, only=own_change())
     except LeaseError as busy:

@@ -1,10 +1,14 @@
 """What a result was computed with: packages, platform and the code's commit."""
 
+import hashlib
 import platform
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
+
+import avss
 
 _PACKAGES = (
     "prefect",
@@ -36,17 +40,30 @@ class Environment:
     python: str
     platform: str
     packages: dict[str, str]
+    execution: str
+    """Where the heavy passes ran."""
 
 
-def environment() -> Environment:
-    """This process's environment."""
+def environment(execution: str) -> Environment:
+    """This process's environment, with what it says of where the heavy passes run."""
     return Environment(
         avss=metadata.version("avss"),
         commit=_commit(),
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         packages={name: metadata.version(name) for name in _PACKAGES},
+        execution=execution,
     )
+
+
+@cache
+def measuring_code() -> tuple[str, ...]:
+    """The source and the versions that measured numbers come from."""
+    root = Path(avss.__file__).parent
+    source = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        source.update(path.read_bytes())
+    return source.hexdigest(), metadata.version("torch"), metadata.version("transformers")
 
 
 def _commit() -> str | None:

@@ -3,6 +3,8 @@
 TaskError                 1   a fault of ours
 |-- StackError            1   the local stack does not start, run or stop
 |-- ConflictError         1   another writer was first
+|-- WorkerError           1   the workers of a cluster fail again and again
+|-- ComputeError          2   the cluster that the run asks for cannot be used
 |-- RunFileError          2   the run file is wrong
 |-- LeaseError            2   another run works on the line now
 |-- DeployError           2   Prefect: unreachable, or what should be registered there is wrong
@@ -31,6 +33,16 @@ class StackError(TaskError):
 
 class ConflictError(TaskError):
     """A conditional write lost: somebody else wrote the same key first."""
+
+
+class WorkerError(TaskError):
+    """Workers died or failed on the same piece of work too often."""
+
+
+class ComputeError(TaskError):
+    """Ray is not there, cannot be reached, has not what the run file asks for, or disagrees."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class RunFileError(TaskError):

@@ -9,13 +9,14 @@ from avss.kpi_file.suite import load_kpis
 from policies.policy import Policy, load_policy
 from policies.roster import load_roster
 from tasks import clock
+from tasks.compute.engines import engine
+from tasks.compute.operations import Compute
 from tasks.data.sampling import stratified
 from tasks.data.snapshot import Snapshot, load_manifest, read_split, restore_snapshot
 from tasks.data.snapshot_manifest import SnapshotManifest
 from tasks.data.source import Split
 from tasks.drift.report import DriftLimits
 from tasks.environment import environment
-from tasks.errors import RunFileError
 from tasks.home import cache
 from tasks.models.shelf import ModelShelf
 from tasks.places import Places, remember
@@ -34,13 +35,12 @@ class Job(LineView):
     Raises:
         PolicyError, InputError, DecisionError, RunFileError: the policy, KPIs, roster or the
             job's key cannot be used.
+        ComputeError: the cluster that the run asks for cannot be used.
         StorageError: S3 cannot be reached, or the ledger's bucket does not keep its promises.
         VerificationError: the line's record does not hold.
     """
 
     def __init__(self, run: RunFile, report: Report = untold) -> None:
-        if run.execution == "ray":
-            raise RunFileError("execution: ray is not in this version yet; write execution: local.")
         places = Places.of(run.buckets.work, run.buckets.ledger)
         super().__init__(run.line, places)
         self.run = run
@@ -55,11 +55,12 @@ class Job(LineView):
         self.models = ModelShelf(self.work, run.device)
         self.report = report
         self._snapshots: dict[str, Snapshot] = {}
+        self.compute = Compute(engine(run, self.models), self.models)
         remember(run.line, places)
 
     def environment(self) -> str:
         """Digest of the recorded environment: packages, platform, code."""
-        return self.documents.put(asdict(environment()))
+        return self.documents.put(asdict(environment(self.compute.engine.name)))
 
     def snapshot(self, manifest: str) -> Snapshot:
         """The pinned snapshot of a manifest's digest, pulled again where this machine lacks it."""

@@ -59,6 +59,32 @@ class MachineCost(BaseModel):
     generated_tokens_per_month: float = Field(ge=0, description="Tokens written a month.")
 
 
+class Resources(BaseModel):
+    """The Ray cluster that shards are sent to, and what one of its workers needs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    address: str = Field(
+        "local",
+        pattern=r"^(local|auto|ray://[\w.\-\[\]:]+:\d+)$",
+        description="local: a cluster of this machine alone, for this run; auto: the cluster that "
+        "this machine is part of ($RAY_ADDRESS); ray://host:10001: another one.",
+    )
+    workers: int | None = Field(
+        None, ge=1, description="Workers, one a model in memory; null: as many as there is room."
+    )
+    cpus: int = Field(1, ge=1, description="Processor cores, and threads, of one worker.")
+    gpus: int = Field(0, ge=0, description="GPUs of one worker; over several the model is spread.")
+    memory_gb: float = Field(0, ge=0, description="Memory (GB) of one worker; 0: not asked for.")
+    wait_minutes: float = Field(
+        0,
+        ge=0,
+        le=240,
+        description="How long a cluster that scales up may take to bring the first worker; "
+        "0: what is asked for must be there now.",
+    )
+
+
 class RunFile(BaseModel):
     """One line's run: model, data, KPIs and policy. Relative paths are relative to the run file."""
 
@@ -82,6 +108,9 @@ class RunFile(BaseModel):
         None,
         description="cpu, cuda, cuda:1 ...; auto spreads each model over all devices of the "
         "machine. Default: the accelerator, where there is one.",
+    )
+    resources: Resources = Field(
+        default_factory=Resources, description="For execution: ray, the cluster and its workers."
     )
     approvers: str = Field(
         "approvers.yaml", description="Path of the roster: people, roles and public keys."
@@ -114,6 +143,10 @@ class RunFile(BaseModel):
             raise RunFileError(f"{path}: {' '.join(faults_of(error, cls))}") from None
         run._folder = path.resolve().parent
         return run
+
+    def recorded(self) -> dict[str, Any]:
+        """What the record says of the run: where it computes is the environment's to say."""
+        return self.model_dump(mode="json", exclude={"execution", "resources"})
 
     def seen(self, value: str) -> str:
         """A path as the run file means it: beside itself, where there is such a file or folder.

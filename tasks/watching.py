@@ -6,7 +6,6 @@ from avss.comparing.comparison import MetricComparison
 from avss.comparing.retention import compare
 from avss.errors import InputError
 from avss.kpi_file.suite import KpiSuite, load_kpis
-from avss.kpis import measure
 from policies.entries import MonitorChecked
 from policies.lifecycle import ChangeState
 from policies.measurements import DataFacts, DriftFacts, Measured, Measurements
@@ -97,8 +96,7 @@ def _compared(
 ) -> tuple[MetricComparison, ...]:
     outcomes = []
     for model in (live.model, live.opened.base_model):
-        loaded = job.models.load(model)
-        outcomes.append(measure(loaded.model, loaded.tokenizer, suite, records))
+        outcomes.append(job.compute.measure(model, suite, records, progress=job.report))
     return compare(*outcomes, confidence=policy.confidence).kpis
 
 

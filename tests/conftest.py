@@ -13,6 +13,7 @@ from deployments.services import ALL, SEAWEEDFS, Service
 from deployments.stack import Stack
 from flows.quiet import hush_libraries
 from policies.dsse import Envelope
+from tasks.compute.cluster import prepare
 from tasks.record.documents import Documents
 from tasks.s3.client import new_client
 from tasks.s3.storage import ObjectStore
@@ -20,6 +21,7 @@ from tasks.s3.storage import ObjectStore
 PACK = Path(__file__).parent / "flows" / "golden" / "demo-pack"
 
 hush_libraries()  # before torch is imported by any test
+prepare("local")  # before Ray is
 
 
 @pytest.fixture(autouse=True)

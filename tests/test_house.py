@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SERVERS = {"prefect", "boto3", "botocore", "mlflow", "great_expectations", "evidently"}
+SERVERS = {"prefect", "boto3", "botocore", "mlflow", "great_expectations", "evidently", "ray"}
 FORBIDDEN = {
     "avss": {"policies", "tasks", "flows", "deployments", *SERVERS},
     "policies": {"avss", "tasks", "flows", "deployments", "torch", "transformers", *SERVERS},

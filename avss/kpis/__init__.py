@@ -18,9 +18,6 @@ from avss.kpis.perplexity import measure_perplexity
 from avss.kpis.subject import Subject
 from avss.memory import within_memory
 
-BATCH_TOKENS = 8192
-"""Positions of a batch, unless told otherwise."""
-
 _MEASURES: Mapping[str, Callable[..., KpiOutcomes]] = {
     "classification": measure_classification,
     "perplexity": measure_perplexity,
@@ -38,7 +35,7 @@ def measure(
     suite: KpiSuite,
     records: Sequence[Mapping[str, Any]],
     *,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int = 8192,
     first_record: int = 1,
     progress: Progress | None = None,
 ) -> Outcomes:

@@ -15,7 +15,7 @@ from avss.comparing.outcomes import KpiOutcomes, Outcomes, RareSet
 from avss.errors import NoRecordError
 from avss.kpi_file.slices import empty_slices
 from avss.kpi_file.suite import Kpi, KpiSuite
-from avss.kpis import BATCH_TOKENS, measure
+from avss.kpis import measure
 from avss.kpis.likelihood import Progress
 from avss.kpis.prompts import Record, digest_inputs
 
@@ -38,15 +38,13 @@ class KpiShard:
         model: Any,
         tokenizer: Any,
         *,
-        batch_tokens: int = BATCH_TOKENS,
         progress: Progress | None = None,
     ) -> "KpiPart":
         """The outcomes of this shard. Raises what `measure` does, unless records lack."""
         suite = KpiSuite(kpis=(self.kpi,))
-        options: dict[str, Any] = {"batch_tokens": batch_tokens, "progress": progress}
         try:
             found = measure(
-                model, tokenizer, suite, self.records, first_record=self.first, **options
+                model, tokenizer, suite, self.records, first_record=self.first, progress=progress
             )
         except NoRecordError as nothing:
             return KpiPart(None, nothing.left_out)

@@ -34,6 +34,13 @@ def calibration_tokens(
     return sequences
 
 
+def longest_input(config: Any, tokenizer: Any) -> int:
+    """The longest sequence that both a model's config and its tokenizer allow."""
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    limits = [positions, getattr(tokenizer, "model_max_length", None)]
+    return min(int(limit) for limit in limits if limit and limit > 0) if any(limits) else 512
+
+
 def _check_text(number: int, text: object) -> None:
     if not isinstance(text, str):
         raise InputError(

@@ -18,7 +18,7 @@ from avss.batching import TokenBatch, token_batches
 from avss.errors import InputError
 from avss.memory import within_memory
 from avss.placement import entry_device
-from avss.scoring.calibration import calibration_tokens
+from avss.scoring.calibration import calibration_tokens, longest_input
 from avss.scoring.moments import Moments
 from avss.scoring.observations import Observations
 from avss.scoring.observer import ANGLE, INFLUENCE, M2, MEAN, NEAR_ZERO, Observer, Source
@@ -61,7 +61,7 @@ def score_layers(
     Raises InputError for unusable text or options, and for activations that are not finite (it
     names the first such layer); UnsupportedArchitectureError where the layers cannot be found.
     """
-    limit = min(max_length, _longest(model, tokenizer))
+    limit = min(max_length, longest_input(model.config, tokenizer))
     sequences = calibration_tokens(tokenizer, texts, max_tokens=max_tokens, max_length=limit)
     observations = observe(
         model,
@@ -158,11 +158,3 @@ def _check_finite(state: torch.Tensor, stack: LayerStack) -> None:
             f"({sum(bad)} of {len(bad)} layers do). Check the weights, or load the model in a "
             "wider dtype (float32 or bfloat16 for float16)."
         )
-
-
-def _longest(model: Any, tokenizer: Any) -> int:
-    """The longest sequence that both the model and its tokenizer allow."""
-    config = model.config.get_text_config()
-    positions = getattr(config, "max_position_embeddings", None)
-    limits = [positions, getattr(tokenizer, "model_max_length", None)]
-    return min(int(limit) for limit in limits if limit and limit > 0) if any(limits) else 512

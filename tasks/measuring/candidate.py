@@ -8,7 +8,6 @@ from avss.comparing.outcomes import Outcomes
 from avss.comparing.output_drift import OutputDrift, compare_outputs
 from avss.comparing.retention import compare
 from avss.errors import InputError
-from avss.kpis import measure
 from avss.profiling.costs import CostModel
 from avss.profiling.profile import profile_model
 from policies.lifecycle import ChangeState, State, StepState, layer_facts
@@ -35,9 +34,8 @@ _PROVEN = ProofFact(passed=True, reason="reloaded in a fresh process before it w
 
 def measure_kpis(job: Job, model: str, manifest: str, split: Split) -> Outcomes:
     """One outcome per example for every KPI of the run, of the model with this digest."""
-    loaded = job.models.load(model)
     records = job.records(manifest, split)
-    return measure(loaded.model, loaded.tokenizer, job.suite, records, progress=job.report)
+    return job.compute.measure(model, job.suite, records, progress=job.report)
 
 
 def measure_against_base(

@@ -12,17 +12,15 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import avss
 from avss.comparing.outcomes import FORMAT, KpiOutcomes, Outcomes
 from avss.errors import InputError
 from avss.kpi_file.suite import KpiSuite
 from avss.kpis import measure
 from avss.kpis.likelihood import Progress
+from tasks.environment import measuring_code
 
 _UNKEPT = ("custom", "lm_eval")
 
@@ -91,7 +89,7 @@ def _places(
         where = folder()
     except OSError:
         return {}
-    common = [FORMAT, digest, _records_digest(records), device, *_code()]
+    common = [FORMAT, digest, _records_digest(records), device, *measuring_code()]
     return {
         kpi.name: where / f"{_sha256([*common, kpi.model_dump(mode='json')])}.json"
         for kpi in suite.kpis
@@ -120,16 +118,6 @@ def _records_digest(records: Sequence[Mapping[str, Any]]) -> str:
     for record in records:
         whole.update(json.dumps(record, sort_keys=True, default=str).encode())
     return whole.hexdigest()
-
-
-@cache
-def _code() -> tuple[str, ...]:
-    """The versions and the source that the numbers come from."""
-    root = Path(avss.__file__).parent
-    source = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        source.update(path.read_bytes())
-    return source.hexdigest(), metadata.version("torch"), metadata.version("transformers")
 
 
 def _sha256(parts: Sequence[Any]) -> str:

@@ -6,10 +6,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from avss.digests import folder_digest
-from avss.loading import load_model, load_tokenizer, materialize, placement_of
+from avss.loading import load_config, load_model, load_tokenizer, materialize, placement_of
 from tasks.home import cache
 from tasks.models.folders import fetch_model, publish_model
 from tasks.s3.storage import ObjectStore
@@ -25,6 +25,11 @@ class LoadedModel:
     digest: str
     model: Any
     tokenizer: Any
+
+    @classmethod
+    def read(cls, digest: str, folder: Path, placement: Any) -> Self:
+        """From its folder, placed as `avss.loading.placement_of` says."""
+        return cls(digest, load_model(folder, device_map=placement), load_tokenizer(folder))
 
 
 class ModelShelf:
@@ -49,16 +54,16 @@ class ModelShelf:
     def load(self, digest: str) -> LoadedModel:
         """The model, loaded at most once while it is in use."""
         if digest not in self._loaded:
-            folder = self.folder(digest)
-            self._loaded[digest] = LoadedModel(
-                digest,
-                load_model(folder, device_map=self._placement),
-                load_tokenizer(folder),
-            )
+            self._loaded[digest] = LoadedModel.read(digest, self.folder(digest), self._placement)
             while len(self._loaded) > _IN_MEMORY:
                 self._loaded.popitem(last=False)
         self._loaded.move_to_end(digest)
         return self._loaded[digest]
+
+    def reader(self, digest: str) -> tuple[Any, Any]:
+        """The model's config and tokenizer, without its weights."""
+        folder = self.folder(digest)
+        return load_config(folder), load_tokenizer(folder)
 
     def take_in(self, source: str, revision: str | None) -> str:
         """Bring a base model from any source onto the shelf; returns its digest."""

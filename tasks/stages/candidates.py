@@ -10,8 +10,9 @@ from avss.errors import UnsupportedArchitectureError
 from avss.healing.best import Training, first_tokens, heal, split_text
 from avss.healing.closed_form import FewTokensWarning
 from avss.healing.distillation import DistillationPlan
-from avss.scoring.one_pass import score_layers
-from avss.selection import probe, shortlist
+from avss.scoring.observations import Observations
+from avss.scoring.observer import Source
+from avss.selection import shortlist
 from policies.entries import BaseMeasured, CandidateBuilt, LayersRanked, ShortlistProbed
 from policies.lifecycle import (
     BuildCandidate,
@@ -50,17 +51,8 @@ def measure_base(job: Job, state: State, action: MeasureBase) -> BaseMeasured:
 def rank(job: Job, state: State, action: RankLayers) -> LayersRanked:
     """Score the current model's layers on calibration text and propose the least important."""
     change, policy = change_of(state), job.policy
-    current = job.models.load(change.model)
     texts = job.texts(pinned(change).manifest)
-    scores = score_layers(
-        current.model,
-        current.tokenizer,
-        texts,
-        max_tokens=policy.calibration.max_tokens,
-        max_length=_MAX_LENGTH,
-        bootstrap=_BOOTSTRAP,
-        progress=job.report,
-    )
+    scores = _seen(job, change.model, texts, "contribution").scores(bootstrap=_BOOTSTRAP)
     protected = policy.limits.protected(change.original_layers) | barred(state, change)
     free = len([layer for layer in change.kept if layer not in protected])
     proposed = shortlist(
@@ -71,7 +63,7 @@ def rank(job: Job, state: State, action: RankLayers) -> LayersRanked:
     )
     recorded = scores.to_json() | {
         "model": change.model,
-        "published": _published(job, current, texts),
+        "published": _published(job, change.model, texts),
     }
     return LayersRanked(
         step=action.step,
@@ -81,17 +73,21 @@ def rank(job: Job, state: State, action: RankLayers) -> LayersRanked:
     )
 
 
-def _published(job: Job, current: LoadedModel, texts: list[str]) -> dict[str, Any]:
+def _published(job: Job, model: str, texts: list[str]) -> dict[str, Any]:
     """What AVSS as published ranks, on each layer's output: what it alone would have removed."""
-    scores = score_layers(
-        current.model,
-        current.tokenizer,
+    scores = _seen(job, model, texts, "output").scores()
+    return {"source": scores.source, "ranking": list(scores.ranking())}
+
+
+def _seen(job: Job, model: str, texts: list[str], source: Source) -> Observations:
+    return job.compute.score(
+        model,
         texts,
-        source="output",
+        source=source,
         max_tokens=job.policy.calibration.max_tokens,
         max_length=_MAX_LENGTH,
+        progress=job.report,
     )
-    return {"source": scores.source, "ranking": list(scores.ranking())}
 
 
 def try_shortlist(job: Job, state: State, action: ProbeShortlist) -> ShortlistProbed:
@@ -100,14 +96,14 @@ def try_shortlist(job: Job, state: State, action: ProbeShortlist) -> ShortlistPr
     The layer that AVSS as published would have removed is measured beside them and never chosen.
     """
     change = change_of(state)
-    current = job.models.load(change.model)
+    _, tokenizer = job.models.reader(change.model)
     budget = job.policy.selection.probe_tokens
-    sequences = first_tokens(current.tokenizer, job.texts(pinned(change).manifest), budget)
+    sequences = first_tokens(tokenizer, job.texts(pinned(change).manifest), budget)
     try:
         plain = _plain_choice(job, state, action.step)
         beside = {plain} - {None, *action.shortlist}
         layers = (*action.shortlist, *beside)
-        found = probe(current.model, sequences, layers, progress=job.report)
+        found = job.compute.probe(change.model, sequences, layers, progress=job.report)
     except UnsupportedArchitectureError as error:
         document: dict[str, Any] = {"skipped": str(error), "order": list(action.shortlist)}
     else:

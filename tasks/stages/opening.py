@@ -28,7 +28,7 @@ def open_change(job: Job, state: State, action: OpenChange) -> ChangeOpened:
         policy=job.documents.put_bytes(job.policy.document()),
         kpis=job.documents.put(job.suite.model_dump(mode="json")),
         roster=job.documents.put_bytes(job.roster.document()),
-        run=job.documents.put(job.run.model_dump(mode="json")),
+        run=job.documents.put(job.run.recorded()),
         environment=job.environment(),
         start_model=live.model if live and goes_on else digest,
         start_layers=live.kept if live and goes_on else stack.kept,

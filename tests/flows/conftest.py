@@ -283,6 +283,12 @@ def made_up_reviews() -> Callable[[range], bytes]:
 
 
 @pytest.fixture
+def make_world() -> Callable[[Any, Path], World]:
+    """Makes a line's files in a folder, on any stack."""
+    return new_world
+
+
+@pytest.fixture
 def world(stack, tmp_path: Path) -> World:
     """A line that is ready for its first change."""
     return new_world(stack, tmp_path)
