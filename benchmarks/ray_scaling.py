@@ -126,7 +126,7 @@ def run(options: argparse.Namespace, scratch: Path) -> None:
     shelf = Folder(source if source.is_dir() else materialize(source, scratch / "model"))
     _, tokenizer = shelf.reader("")
     texts = made_up(tokenizer, options.tokens, 256)
-    short = made_up(tokenizer, options.records * 24, 40)[: options.records]
+    short = made_up(tokenizer, options.records * 40, 40)[: options.records]
     records = [{"text": text, "label": ("good", "bad")[at % 2]} for at, text in enumerate(short)]
     suite = load_kpis(KPIS)
     work: dict[str, Callable[[Compute], Any]] = {
