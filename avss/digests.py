@@ -49,6 +49,11 @@ def source_digest(source: str | Path) -> FolderDigest | None:
     return folder_digest(path) if path.is_dir() else None
 
 
+def model_digest(files: Mapping[str, str]) -> str:
+    """The digest of a folder by its files: relative POSIX path -> SHA-256 (hex)."""
+    return digest_of_files({name: sha for name, sha in files.items() if _counts(Path(name))})
+
+
 def digest_of_files(files: Mapping[str, str]) -> str:
     """SHA-256 (hex) over the canonical JSON of relative path -> SHA-256 (hex)."""
     return hashlib.sha256(rfc8785.dumps(dict(files))).hexdigest()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from avss.architecture import find_stack
-from avss.digests import MANIFEST_NAME, FolderDigest, folder_digest
+from avss.digests import MANIFEST_NAME, folder_digest
 from avss.errors import InputError
 
 FORMAT = 1
@@ -53,7 +53,7 @@ def read_manifest(folder: str | Path) -> ModelManifest | None:
     return manifest
 
 
-def write_manifest(folder: Path, model: Any, parent: FolderDigest | None) -> ModelManifest:
+def write_manifest(folder: Path, model: Any, parent: str | None) -> ModelManifest:
     """Describe the files in `folder`, which holds `model`, and write the manifest beside them."""
     stacks = [find_stack(model, "decoder"), find_stack(model, "encoder")]
     cut = [stack for stack in stacks if len(stack.kept) < stack.original_layers]
@@ -62,7 +62,7 @@ def write_manifest(folder: Path, model: Any, parent: FolderDigest | None) -> Mod
     manifest = ModelManifest(
         kept_original_indices=stack.kept,
         original_layers=stack.original_layers,
-        parent=None if parent is None else parent.digest,
+        parent=parent,
         files=dict(content.files),
         digest=content.digest,
     )

@@ -9,7 +9,7 @@ from avss.architecture import Side, find_stack
 from avss.cutting.bypass import check_bypass
 from avss.cutting.proof import Proof, prove
 from avss.cutting.surgery import cut_model
-from avss.digests import FolderDigest, source_digest
+from avss.digests import source_digest
 from avss.errors import InputError
 from avss.folders import whole_folder
 from avss.loading import load_model, load_tokenizer, placement_of
@@ -78,9 +78,7 @@ def remove_layers(model: Any, drop: Iterable[int], *, stack: Side = "auto") -> A
     return cut
 
 
-def save_cut(
-    model: Any, tokenizer: Any | None, out: Path, *, parent: FolderDigest | None
-) -> ModelManifest:
+def save_cut(model: Any, tokenizer: Any | None, out: Path, *, parent: str | None) -> ModelManifest:
     """Save a cut (and maybe healed) model with all that travels along, once it is proven.
 
     The folder appears at `out` only if a fresh process that loads it computes what `model`
@@ -109,12 +107,13 @@ def prune_model(
     model = load_model(source, revision=revision, device_map=placement_of(device))
     cut = remove_layers(model, drop, stack=stack)
     tokenizer = load_tokenizer(source, revision=revision)
-    manifest, proof = _save(cut, tokenizer, out, source_digest(source))
+    digest = source_digest(source)
+    manifest, proof = _save(cut, tokenizer, out, None if digest is None else digest.digest)
     return PruneResult(out, manifest, proof)
 
 
 def _save(
-    model: Any, tokenizer: Any | None, out: Path, parent: FolderDigest | None
+    model: Any, tokenizer: Any | None, out: Path, parent: str | None
 ) -> tuple[ModelManifest, Proof]:
     with whole_folder(out) as draft:
         write_model(model, tokenizer, draft)

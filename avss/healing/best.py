@@ -116,7 +116,8 @@ def heal_model(
         training=training,
         progress=None if progress is None else (lambda at: progress(at.tokens, at.budget)),
     )
-    save_cut(healed, tokenizer, out, parent=source_digest(source))
+    digest = source_digest(source)
+    save_cut(healed, tokenizer, out, parent=None if digest is None else digest.digest)
     if training.checkpoint is not None:
         training.checkpoint.unlink(missing_ok=True)
     return report

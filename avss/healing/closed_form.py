@@ -136,13 +136,18 @@ class _Healing:
     def run(self, progress: Callable[[int, int], None] | None) -> None:
         """Fit every layer from the one before the first gap on, in order."""
         reached, gap_seen = 0, self._entry[0] > 0
+        alike = all(map(torch.equal, self._ours, self._theirs))
         for position in range(len(self._kept)):
             self._advance_base(reached, self._exit[position])
             reached = self._exit[position]
             gap_seen = gap_seen or self._exit[position] != self._entry[position] + 1
+            alike = alike and not gap_seen and self._is_twin(position)
             if gap_seen:
                 self._fit(position)
-            self._advance_ours(position)
+            if alike:  # nothing was removed or healed yet: the base's walk is the candidate's
+                self._ours = list(self._theirs)
+            else:
+                self._advance_ours(position)
             if progress is not None:
                 progress(position + 1, len(self._kept))
 
@@ -156,6 +161,14 @@ class _Healing:
                 ours.add(self._healed.begin(batch).logits(mine), batch)
                 theirs.add(self._base.begin(batch).logits(wanted), batch)
         return ours, theirs
+
+    def _is_twin(self, position: int) -> bool:
+        """Whether the layer is as it was in the base, and on the same device."""
+        theirs = dict(self._twins[position].named_parameters())
+        return all(
+            weight.device == theirs[name].device and torch.equal(weight, theirs[name])
+            for name, weight in self._layers[position].named_parameters()
+        )
 
     @torch.no_grad()
     def _fit(self, position: int) -> None:
@@ -171,8 +184,7 @@ class _Healing:
         best = choose(fit, judge, prior, RIDGES, start=self._ridge)
         self._ridge = best.ridge or self._ridge
         projection.replace(best.weights)
-        layer, before = self._kept[position], judge.error(prior)
-        self.fits.append(LayerFit(layer, best.ridge, before, best.error))
+        self.fits.append(LayerFit(self._kept[position], best.ridge, best.before, best.error))
 
     def _projection(self, position: int) -> ResidualProjection | None:
         walk, entering = self._healed.begin(self._few), self._ours[0][:1, :_FEW]

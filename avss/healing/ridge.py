@@ -69,12 +69,13 @@ class Ridge:
 class Choice:
     """The best weights found, their `error` on the judging rows, and the strength that gave them.
 
-    `ridge` is None if no strength tried was better than the prior.
+    `ridge` is None if no strength tried was better than the prior, whose error is `before`.
     """
 
     weights: Tensor
     error: float
     ridge: float | None
+    before: float
 
 
 def choose(
@@ -91,7 +92,8 @@ def choose(
     falls and then rises with the strength.
     """
     family, errors = Ridge(fit, prior), dict[int, float]()
-    best = Choice(prior, judge.error(prior), None)
+    before = judge.error(prior)
+    best = Choice(prior, before, None, before)
     at, moved = len(ridges) // 2 if start is None else ridges.index(start), True
     while moved:
         near = [index for index in (at - 1, at, at + 1) if 0 <= index < len(ridges)]
@@ -100,7 +102,7 @@ def choose(
                 weights = family.solution(ridges[index])
                 errors[index] = judge.error(weights)
                 if errors[index] < best.error:
-                    best = Choice(weights, errors[index], ridges[index])
+                    best = Choice(weights, errors[index], ridges[index], before)
         lowest = min(near, key=errors.__getitem__)
         moved, at = lowest != at, lowest
     return best

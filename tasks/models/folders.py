@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from avss.digests import MANIFEST_NAME, folder_digest
+from avss.digests import MANIFEST_NAME, FolderDigest, folder_digest, model_digest
 from tasks.errors import MissingError, StorageError
 from tasks.home import cache
 from tasks.reporting import Report, summed, untold
@@ -40,19 +40,22 @@ def publish_model(
     folder: Path,
     work_bucket: str,
     *,
+    known: FolderDigest | None = None,
     client: "S3Client | None" = None,
     progress: Progress | None = None,
 ) -> PublishedModel:
     """Upload a model folder to `models/<digest>/`; what is there already stays. Safe to repeat.
 
+    `known` is the folder's digest where it was just computed: a large model is not read again.
+
     Raises:
         InputError: no such folder, or no file in it.
         StorageError: S3 is unreachable, denies, or is full.
     """
-    found = folder_digest(folder)
+    found = known or folder_digest(folder)
     store = ObjectStore(work_bucket, f"models/{found.digest}", client)
-    for name in sorted(found.files):
-        store.sync_file(folder / name, name, progress=progress)
+    for name, sha256 in sorted(found.files.items()):
+        store.sync_file(folder / name, name, sha256=sha256, progress=progress)
     if (folder / MANIFEST_NAME).is_file():
         store.sync_file(folder / MANIFEST_NAME, MANIFEST_NAME, progress=progress)
     return PublishedModel(found.digest, store.uri())
@@ -119,8 +122,7 @@ def _download(
     """Put the whole model at `folder`, or nothing; an interrupted download goes on where it was."""
     partial = folder.with_name(f"{folder.name}.partial")
     _require_space(partial, objects)
-    store.download_folder(partial, progress=progress)
-    found = folder_digest(partial).digest
+    found = model_digest(store.download_folder(partial, progress=progress))
     if expected and found != expected:
         shutil.rmtree(partial)
         raise StorageError(

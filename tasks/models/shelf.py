@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from avss.digests import folder_digest
+from avss.digests import FolderDigest, folder_digest
 from avss.loading import load_config, load_model, load_tokenizer, materialize, placement_of
 from tasks.home import cache
 from tasks.models.folders import fetch_model, publish_model
@@ -42,14 +42,20 @@ class ModelShelf:
         self._work = work
         self._placement = placement_of(device)
         self._loaded: OrderedDict[str, LoadedModel] = OrderedDict()
+        self._folders: dict[str, Path] = {}
 
     def uri(self, digest: str) -> str:
         """Where the model lies in S3."""
         return self._work.uri(f"models/{digest}")
 
     def folder(self, digest: str) -> Path:
-        """The model's folder on this machine, fetched if need be, verified by its digest."""
-        return fetch_model(self.uri(digest), client=self._work.client)
+        """The model's folder on this machine, fetched if need be, verified by its digest.
+
+        Once in the life of this shelf: a large model takes minutes to read.
+        """
+        if digest not in self._folders:
+            self._folders[digest] = fetch_model(self.uri(digest), client=self._work.client)
+        return self._folders[digest]
 
     def load(self, digest: str) -> LoadedModel:
         """The model, loaded at most once while it is in use."""
@@ -80,12 +86,14 @@ class ModelShelf:
         with tempfile.TemporaryDirectory(prefix=".new-", dir=shelf) as scratch:
             folder = Path(scratch) / "model"
             write(folder)
-            digest = folder_digest(folder).digest
-            if (shelf / digest).exists():
-                shutil.rmtree(shelf / digest)
-            folder.rename(shelf / digest)
-        return self._publish(shelf / digest)
+            found = folder_digest(folder)
+            if (shelf / found.digest).exists():
+                shutil.rmtree(shelf / found.digest)
+            folder.rename(shelf / found.digest)
+        digest = self._publish(shelf / found.digest, found)
+        self._folders[digest] = shelf / digest
+        return digest
 
-    def _publish(self, folder: Path) -> str:
+    def _publish(self, folder: Path, known: FolderDigest | None = None) -> str:
         bucket = self._work.location.bucket
-        return publish_model(folder, bucket, client=self._work.client).digest
+        return publish_model(folder, bucket, known=known, client=self._work.client).digest

@@ -5,6 +5,7 @@ import ipaddress
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
@@ -19,6 +20,8 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.loaders import Loader, create_loader
+from botocore.session import Session as BotocoreSession
 from s3transfer.exceptions import RetriesExceededError
 
 from tasks.errors import ConflictError, MissingError, StorageError
@@ -72,6 +75,7 @@ def new_client(environment: Mapping[str, str] | None = None) -> "S3Client":
     )
     try:
         session = boto3.session.Session(
+            botocore_session=_quick_session(),
             aws_access_key_id=given.get("AWS_ACCESS_KEY_ID"),
             aws_secret_access_key=given.get("AWS_SECRET_ACCESS_KEY"),
             region_name=given.get("AWS_DEFAULT_REGION"),
@@ -83,6 +87,19 @@ def new_client(environment: Mapping[str, str] | None = None) -> "S3Client":
     if key := os.environ.get("AVSS_KMS_KEY"):
         _encrypt_with(client, key)
     return client
+
+
+@lru_cache(1)
+def _descriptions() -> Loader:
+    """botocore's descriptions of S3, parsed once a process: they are most of a client's cost."""
+    loader: Loader = create_loader()
+    return loader
+
+
+def _quick_session() -> BotocoreSession:
+    session = BotocoreSession()
+    session.register_component("data_loader", _descriptions())
+    return session
 
 
 def _require_tls(endpoint: str) -> None:

@@ -145,9 +145,19 @@ class ObjectStore:
         with self._errors(key):
             self.client.delete_object(Bucket=self.location.bucket, Key=self._key(key))
 
-    def upload_file(self, path: Path, key: str, *, progress: Progress | None = None) -> None:
-        """Upload a file, in parts where it is large; its SHA-256 travels as metadata `sha256`."""
-        digest = file_sha256(path)
+    def upload_file(
+        self,
+        path: Path,
+        key: str,
+        *,
+        sha256: str | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Upload a file, in parts where it is large; its SHA-256 travels as metadata `sha256`.
+
+        It is computed unless it is given, in hex.
+        """
+        digest = sha256 or file_sha256(path)
         with self._errors(key):
             self.client.upload_file(
                 str(path),
@@ -185,10 +195,18 @@ class ObjectStore:
             part.unlink(missing_ok=True)
         return digest
 
-    def sync_file(self, path: Path, key: str, *, progress: Progress | None = None) -> None:
-        """Upload a file unless it is there already with the same SHA-256."""
-        if self._sha256(key) != file_sha256(path):
-            self.upload_file(path, key, progress=progress)
+    def sync_file(
+        self,
+        path: Path,
+        key: str,
+        *,
+        sha256: str | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Upload a file unless it is there already with the same SHA-256, as `upload_file`."""
+        digest = sha256 or file_sha256(path)
+        if self._sha256(key) != digest:
+            self.upload_file(path, key, sha256=digest, progress=progress)
 
     def copy_file(self, source: "ObjectStore", key: str, to: str, sha256: str) -> None:
         """Copy an object inside S3, in parts where it is large, unless it is there already.
@@ -219,8 +237,10 @@ class ObjectStore:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             self.sync_file(path, path.relative_to(folder).as_posix(), progress=progress)
 
-    def download_folder(self, folder: Path, *, progress: Progress | None = None) -> None:
+    def download_folder(self, folder: Path, *, progress: Progress | None = None) -> dict[str, str]:
         """Download every object into a folder; files already there with their SHA-256 are kept.
+
+        Returns the SHA-256, in hex, of what now lies there, by key.
 
         Raises:
             MissingError: no object below this store's prefix.
@@ -229,12 +249,16 @@ class ObjectStore:
         keys = [item.key for item in self.list() if not item.key.endswith("/")]
         if not keys:
             raise MissingError(f"{self.uri()} is empty: no object has this prefix.")
+        digests: dict[str, str] = {}
         for key in keys:
             path = folder / key
             if not path.resolve().is_relative_to(folder.resolve()):
                 raise StorageError(f"{self.uri(key)}: the key leaves its folder; rename it.")
-            if not path.is_file() or self._sha256(key) != file_sha256(path):
-                self.download_file(key, path, progress=progress)
+            present = file_sha256(path) if path.is_file() else None
+            if present is None or self._sha256(key) != present:
+                present = self.download_file(key, path, progress=progress)
+            digests[key] = present
+        return digests
 
     def _sha256(self, key: str) -> str | None:
         """The digest that `upload_file` left with the object; None where there is none."""

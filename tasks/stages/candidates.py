@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from avss.cutting.pruning import remove_layers, save_cut
-from avss.digests import FolderDigest, folder_digest
 from avss.errors import UnsupportedArchitectureError
 from avss.healing.best import Training, first_tokens, heal, split_text
 from avss.healing.closed_form import FewTokensWarning
@@ -128,8 +127,7 @@ def build(job: Job, state: State, action: BuildCandidate) -> CandidateBuilt:
     cut = remove_layers(current.model, [action.layer])
     checkpoint = cache("healing") / f"{change.id}-{action.step}-{action.attempt}.safetensors"
     healed, healing = _heal(job, cut, base, pinned(change).manifest, checkpoint)
-    digest = folder_digest(job.models.folder(parent))
-    model = job.models.add(lambda out: _save(healed, current, out, digest))
+    model = job.models.add(lambda out: _save(healed, current, out))
     checkpoint.unlink(missing_ok=True)
     return CandidateBuilt(
         step=action.step,
@@ -142,8 +140,8 @@ def build(job: Job, state: State, action: BuildCandidate) -> CandidateBuilt:
     )
 
 
-def _save(model: Any, parent: LoadedModel, out: Any, digest: FolderDigest) -> None:
-    save_cut(model, parent.tokenizer, out, parent=digest)
+def _save(model: Any, parent: LoadedModel, out: Any) -> None:
+    save_cut(model, parent.tokenizer, out, parent=parent.digest)
 
 
 def _heal(

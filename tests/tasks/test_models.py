@@ -53,11 +53,11 @@ def test_publishing_again_moves_nothing(s3, folder):
 def test_an_interrupted_upload_goes_on_where_it_was(s3, folder, monkeypatch):
     upload, tried = ObjectStore.upload_file, []
 
-    def interrupt_second(store, path, key, *, progress=None):
+    def interrupt_second(store, path, key, *, sha256, progress=None):
         tried.append(key)
         if len(tried) == 2:
             raise KeyboardInterrupt
-        upload(store, path, key, progress=progress)
+        upload(store, path, key, sha256=sha256, progress=progress)
 
     monkeypatch.setattr(ObjectStore, "upload_file", interrupt_second)
     with pytest.raises(KeyboardInterrupt):
