@@ -1,7 +1,6 @@
 """What Prefect and MLflow show of a change: pictures of the record, made again at no harm."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger
@@ -17,11 +16,10 @@ from flows.notices import asked, tell
 from policies import entries as said
 from policies.entries import Entry
 from policies.lifecycle import State
-from tasks.home import home
 from tasks.job import Job
 from tasks.models.runs import log_step
-from tasks.record.index_page import index_of
 from tasks.record.pages import page_of
+from tasks.record.site import publish, publish_index
 from tasks.stages.now import change_of, step_of
 
 
@@ -120,7 +118,7 @@ def step_metrics(measurements: dict[str, Any], removed: int) -> dict[str, float 
 def _dossier(job: Job, state: State, body: said.DecisionRequested) -> None:
     change = change_of(state)
     page = page_of(job, change, body.step)
-    path, address = _published(job, f"{change.id}/{body.step}.html", page)
+    path, address = publish(job, f"{change.id}/{body.step}.html", page)
     _index(job, state, body)
     create_link_artifact(
         link=address if deployment.id else path.as_uri(),  # a worker's disk is nobody else's
@@ -132,18 +130,7 @@ def _dossier(job: Job, state: State, body: said.DecisionRequested) -> None:
 
 
 def _index(job: Job, state: State, body: Any) -> None:
-    """The line's index, beside its dossiers: together a static site."""
-    _published(job, "index.html", index_of(job))
-
-
-def _published(job: Job, name: str, page: str) -> tuple[Path, str]:
-    """A page written to this machine and to S3; where both are."""
-    site, key = job.work.below("dossiers"), f"{job.run.line}/{name}"
-    site.put(key, page.encode("utf-8"), "text/html; charset=utf-8")
-    path = home() / "dossiers" / key
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
-    return path, site.uri(key)
+    publish_index(job)
 
 
 def _key(state: State, name: str) -> str:

@@ -34,6 +34,7 @@ from tasks.models.moving import move_alias
 from tasks.places import Places
 from tasks.record.keeper import Keeper
 from tasks.record.lease import Lease
+from tasks.record.site import publish_index
 from tasks.run_file import RunFile
 from tasks.watching import check_in_use, log_check
 
@@ -100,7 +101,9 @@ def look(job: Job, narrator: Narrator) -> Watched:
     checked: MonitorChecked = _step(job, "check the model in use", check_in_use, live)
     state = _record(job, state, checked, live.id, narrator)
     _show(job, live, checked)
-    state = _settle_incident(job, state, narrator)
+    before, state = state.incident, _settle_incident(job, state, narrator)
+    if state.incident != before:
+        publish_index(job)
     asked = _act(job, state, live, narrator)
     report: AuditReport = _step(job, "compare registry and record", _audit)
     found = tuple(f"{one.kind} {one.subject}: {one.message}" for one in report.findings)

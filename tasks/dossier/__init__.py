@@ -2,12 +2,13 @@
 
 from tasks.dossier.facts import DossierFacts
 from tasks.dossier.gather import StepSource, Surroundings, gather
-from tasks.dossier.index import ChangeFact, IndexFacts, render_index
+from tasks.dossier.index import ChangeFact, EventFact, IndexFacts, render_index
 from tasks.dossier.render import render
 
 __all__ = [
     "ChangeFact",
     "DossierFacts",
+    "EventFact",
     "IndexFacts",
     "StepSource",
     "Surroundings",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
@@ -10,6 +11,7 @@ from tasks.dossier.facts import Facts, Number, Outcome
 from tasks.dossier.figures import Figures
 from tasks.dossier.pictures.timeline import BASE, Moment, timeline
 from tasks.dossier.render import MOST_ROWS, environment
+from tasks.dossier.sentences import Sentences
 from tasks.dossier.texts import load_texts
 
 Ending = Literal[
@@ -52,6 +54,24 @@ class ChangeFact(Facts):
         return _OUTCOMES.get(self.ending, "fail")
 
 
+class EventFact(Facts):
+    """What happened to the version in use beside the changes."""
+
+    kind: Literal["rollback", "promote", "kept", "incident", "recovered", "replaced"]
+    """The alias led back or put on a version by hand, such a move asked for and not made; an
+    incident of the monitor, and how it ended."""
+    at: AwareDatetime
+    version: str = ""
+    requester: str = ""
+    deciders: tuple[str, ...] = ()
+    reason: str = ""
+
+    @property
+    def moved(self) -> bool:
+        """Whether another version is in use since."""
+        return self.kind in ("rollback", "promote")
+
+
 class IndexFacts(Facts):
     """A line and its changes, in any order."""
 
@@ -65,6 +85,8 @@ class IndexFacts(Facts):
     saved_so_far: Number | None = None
     """What all versions have saved while each was in use, until `made`."""
     changes: tuple[ChangeFact, ...] = ()
+    events: tuple[EventFact, ...] = ()
+    """The oldest first."""
 
     @property
     def newest_first(self) -> tuple[ChangeFact, ...]:
@@ -78,6 +100,12 @@ class IndexFacts(Facts):
         """The changes that went into production, newest first."""
         return tuple(one for one in self.newest_first if one.ending == "promoted")
 
+    @property
+    def live(self) -> ChangeFact | None:
+        """The change whose version is in use."""
+        made = (one for one in self.newest_first if one.version == self.live_version)
+        return next(made, None) if self.live_version else None
+
 
 def render_index(facts: IndexFacts, language: str = "en") -> str:
     """The index as one HTML file that asks nothing of any network.
@@ -90,6 +118,7 @@ def render_index(facts: IndexFacts, language: str = "en") -> str:
         facts=facts,
         t=texts,
         f=Figures(language),
+        story=SimpleNamespace(said=Sentences(texts)),
         most=MOST_ROWS,
         timeline=timeline(_moments(facts)),
         timeline_base=BASE,
@@ -97,15 +126,30 @@ def render_index(facts: IndexFacts, language: str = "en") -> str:
 
 
 def _moments(facts: IndexFacts) -> list[Moment]:
-    """Each change with a known beginning, the oldest first."""
-    return [
+    """Each change with a known beginning and each move by hand, the oldest first."""
+    changes = [
         Moment(
             name=one.change,
             at=(one.closed or one.opened).timestamp(),
             removed=one.layers_removed,
             outcome=one.outcome,
-            ending=one.ending,
+            ending=f"ending.{one.ending}",
+            in_use=one.ending == "promoted",
         )
         for one in reversed(facts.newest_first)
         if one.opened is not None
     ]
+    removed = {one.version: one.layers_removed for one in facts.changes if one.version}
+    moves = [
+        Moment(
+            name=one.version,
+            at=one.at.timestamp(),
+            removed=removed.get(one.version),
+            outcome="moved",
+            ending=f"event.{one.kind}",
+            in_use=True,
+        )
+        for one in facts.events
+        if one.moved
+    ]
+    return sorted((*changes, *moves), key=lambda one: one.at)

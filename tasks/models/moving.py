@@ -31,6 +31,7 @@ from tasks.models.aliases import expected_aliases
 from tasks.models.audit import damaged_files
 from tasks.models.registry import Registry
 from tasks.record.keeper import Keeper
+from tasks.record.site import publish_index
 
 _TRIES = 5
 Said = Callable[[datetime], AliasBody]
@@ -85,6 +86,8 @@ def move_alias(
             if conflicts == _TRIES:
                 raise
             keeper.journal.refresh()
+    if keeper.state.open_move is None:
+        publish_index(keeper)
     return _ending(keeper, keeper.state)
 
 

@@ -9,6 +9,7 @@ from policies.entries import AliasMoved, ModelPromoted
 from policies.lifecycle import ChangeState, ClosedChange
 from tasks.dossier import ChangeFact, IndexFacts, render_index
 from tasks.record.deciding import asked_step
+from tasks.record.events import events_of
 from tasks.record.line_view import LineView
 
 _SECONDS_A_MONTH = 365.25 / 12 * 86_400
@@ -56,6 +57,7 @@ def index_facts(view: LineView) -> IndexFacts:
         changes=tuple(
             _fact(view, change, closed.get(change.id), money[change.id]) for change in changes
         ),
+        events=tuple(events_of(view.record.entries)),
     )
 
 

@@ -135,6 +135,9 @@ def rolled_back_although_the_newer_files_are_damaged(world, life, change):
     assert json.loads(world.avss(*rollback))["state"] == "moved"
     assert time.monotonic() - began < 60
     assert Registry().aliases(world.line) == {"champion": "1"}
+    index = world.view.work.below("dossiers").get(f"{world.line}/index.html").decode()
+    assert "<title>Led back to version 1 by hand</title>" in index
+    assert "it is rude" in index
     assert "no version before" in world.avss("registry", "rollback", world.line, code=2)
     assert "damaged" in world.avss("registry", "promote", world.line, "2", code=2)
     world.avss("export", change, "--out", "pack")

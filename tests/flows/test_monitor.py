@@ -78,6 +78,9 @@ def test_a_model_in_use_is_watched_on_fresh_data(world, life, stack):
     counted = Counter(entry.type for entry in life.view.record.entries)
     assert counted["monitor.checked"] == 4
     assert counted["incident.opened"] == counted["incident.closed"] == 1
+    index = world.view.work.below("dossiers").get(f"{world.line}/index.html").decode()
+    assert "Incident: version 1 is below its floor" in index
+    assert "Incident over: version 1 is well again" in index
     what_moved_behind_our_back_is_found(world)
     world.avss("export", world.change, "--out", "pack")
     report = json.loads(world.avss("verify", "pack", "--format", "json"))

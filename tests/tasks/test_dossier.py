@@ -22,7 +22,7 @@ from tasks.dossier.facts import (
     VerdictFact,
 )
 from tasks.dossier.figures import LONGEST_TEXT, Figures, visible
-from tasks.dossier.texts import LANGUAGES
+from tasks.dossier.texts import LANGUAGES, load_texts
 from tasks.errors import TaskError
 
 SAMPLE = DossierFacts.model_validate(
@@ -102,7 +102,7 @@ def test_every_figure_of_the_facts_stands_in_the_page_exactly(language: str) -> 
 def test_answers_stand_side_by_side_where_the_policy_allows_text_else_counts(
     language: str, no_text: str
 ) -> None:
-    shown = render(SAMPLE, language)
+    shown, t = render(SAMPLE, language), load_texts(language)
     text = " ".join(Page(shown).text.split())
     for example in SAMPLE.examples:
         for told in (*example.asked.split("\n"), example.base, example.candidate):
@@ -113,6 +113,11 @@ def test_answers_stand_side_by_side_where_the_policy_allows_text_else_counts(
     assert no_text in counts.text
     assert {"397", "15", "41", "19"} <= set(counts.values)
     assert "headaches" not in counts.text
+    notes = [t("page.with_texts"), t("page.no_texts")]
+    assert [[note in page for note in notes] for page in (text, counts.text)] == [
+        [True, False],
+        [False, True],
+    ]
 
 
 def test_more_examples_than_a_reader_opens_at_once_are_folded() -> None:

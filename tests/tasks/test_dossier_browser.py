@@ -1,4 +1,4 @@
-"""The dossier in a real browser: no request, no console fault, fits the screen, prints."""
+"""Dossier and index in a real browser: no request, no fault, no barrier, fits, prints."""
 
 import base64
 import json
@@ -7,13 +7,22 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tasks.dossier import DossierFacts, render
+from tasks.dossier import (
+    ChangeFact,
+    DossierFacts,
+    EventFact,
+    IndexFacts,
+    render,
+    render_index,
+)
 from tasks.dossier.texts import LANGUAGES
 
 client = pytest.importorskip("websockets.sync.client")
@@ -56,6 +65,64 @@ CONTRAST = """
 """
 
 
+AXE = resources.files("axe_core_python") / "axe.min.js"
+BARRIERS = """
+axe.run(document, {resultTypes: ["violations"]}).then((found) => found.violations.map(
+  (one) => `${one.id} (${one.impact}): ${one.nodes.map((node) => node.html).join(" | ")}`))
+"""
+AXE_AT = (("light", 1280), ("dark", 360))
+"""Each theme and each width once: axe takes seconds on a page with so many tables."""
+START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+
+
+def index() -> IndexFacts:
+    """A line with a history: two versions, refused and rejected changes, a move by hand."""
+    endings = ("promoted", "refused", "promoted", "rejected", "nothing_to_do", "open")
+    changes = tuple(
+        ChangeFact(
+            change=f"support-chat-{at + 1:04d}",
+            ending=ending,
+            opened=START + timedelta(days=40 * at),
+            closed=None if ending == "open" else START + timedelta(days=40 * at + 5),
+            requester="Mia Chen",
+            deciders=("Ana Ruiz", "健二 伊藤") if ending in ("promoted", "rejected") else (),
+            layers_removed=(3, 3, 5, 5, 5, 6)[at],
+            worst_kpi="sentiment.auc",
+            worst_retention_low=0.961 - at / 100,
+            saved_month=1240.0 + 300 * at,
+            version=str(at // 2 + 1) if ending == "promoted" else "",
+            page=f"support-chat-{at + 1:04d}/promotion.html" if ending == "promoted" else "",
+        )
+        for at, ending in enumerate(endings)
+    )
+    late = START + timedelta(days=150)
+    events = (
+        EventFact(
+            kind="incident", at=late, version="2", reason="kept_of_promised sentiment.auc: 0.71"
+        ),
+        EventFact(
+            kind="rollback",
+            at=late + timedelta(hours=2),
+            version="1",
+            requester="Mia Chen",
+            deciders=("Ana Ruiz",),
+            reason="Complaints about rude answers since Monday",
+        ),
+        EventFact(kind="replaced", at=late + timedelta(hours=2), version="2", reason=""),
+    )
+    return IndexFacts(
+        line="support-chat",
+        made=START + timedelta(days=210),
+        original_layers=30,
+        live_version="1",
+        currency="USD",
+        saved_month=1240.0,
+        saved_so_far=7310.0,
+        changes=changes,
+        events=events,
+    )
+
+
 class Tab:
     """One page of the browser, driven by its own protocol; it remembers what went wrong."""
 
@@ -86,7 +153,9 @@ class Tab:
 
     def evaluate(self, script: str) -> Any:
         """The value of an expression in the page."""
-        answer = self.send("Runtime.evaluate", expression=script, returnByValue=True)
+        options = {"returnByValue": True, "awaitPromise": True}
+        answer = self.send("Runtime.evaluate", expression=script, **options)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
     def look(self, theme: str, width: int) -> None:
@@ -102,7 +171,7 @@ class Tab:
         )
 
     def _next(self) -> dict[str, Any]:
-        message = dict(json.loads(self.socket.recv(timeout=60)))
+        message = dict(json.loads(self.socket.recv(timeout=240)))
         if message.get("method") == "Network.requestWillBeSent":
             self.requests.append(message["params"]["request"]["url"])
         if message.get("method") in {"Runtime.exceptionThrown", "Log.entryAdded"}:
@@ -144,23 +213,29 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("dossier")
     made = {}
     for language in LANGUAGES:
-        made[language] = folder / f"{language}.html"
-        made[language].write_text(render(facts, language), encoding="utf-8")
+        whole = {"": render(facts, language), "index-": render_index(index(), language)}
+        for name, html in whole.items():
+            made[name + language] = folder / f"{name}{language}.html"
+            made[name + language].write_text(html, encoding="utf-8")
     return made
 
 
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("page", ["", "index-"])
 def test_the_page_stands(
-    tab: Tab, pages: dict[str, Path], language: str, theme: str, width: int
+    tab: Tab, pages: dict[str, Path], page: str, language: str, theme: str, width: int
 ) -> None:
     tab.faults.clear()
     tab.look(theme, width)
-    tab.open(pages[language])
+    tab.open(pages[page + language])
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     assert tab.evaluate(CONTRAST) >= 4.5
-    assert tab.requests == [pages[language].as_uri()]
+    if (theme, width) in AXE_AT:
+        tab.evaluate(f"{AXE.read_text(encoding='utf-8')}; null")
+        assert tab.evaluate(BARRIERS) == []
+    assert tab.requests == [pages[page + language].as_uri()]
     assert tab.faults == []
 
 
@@ -187,3 +262,30 @@ def test_the_manager_prints_on_one_page(tab: Tab, pages: dict[str, Path]) -> Non
         printed = tab.send("Page.printToPDF", preferCSSPageSize=True, printBackground=True)
         pdf = base64.b64decode(printed["data"])
         assert pdf.count(b"/Type /Page\n") == 1
+
+
+def test_the_whole_page_prints(tab: Tab, pages: dict[str, Path]) -> None:
+    for path in pages.values():
+        tab.open(path)
+        printed = tab.send("Page.printToPDF", preferCSSPageSize=True, printBackground=True)
+        pdf = base64.b64decode(printed["data"])
+        assert pdf.startswith(b"%PDF")
+        sheets = pdf.count(b"/Type /Page\n")
+        assert (1 <= sheets <= 3) if "index" in path.name else (5 <= sheets <= 20)
+
+
+def test_without_scripts_nothing_is_missing(tab: Tab, pages: dict[str, Path]) -> None:
+    hidden = """
+      [...document.querySelectorAll("section, table, figure, h2, h3, pre, .card")]
+        .filter((e) => e.getClientRects().length === 0 && !e.closest("details:not([open])"))
+        .map((e) => e.outerHTML.slice(0, 80))
+    """
+    tab.look("light", 1280)
+    tab.send("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        for path in pages.values():
+            tab.open(path)
+            assert tab.evaluate(hidden) == []
+            assert tab.evaluate("document.querySelectorAll('.command button').length") == 0
+    finally:
+        tab.send("Emulation.setScriptExecutionDisabled", value=False)

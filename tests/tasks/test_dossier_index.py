@@ -1,12 +1,13 @@
 """The index of a line: every change, newest first, and what was saved."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import ValidationError
 
-from tasks.dossier import ChangeFact, IndexFacts, render_index
+from tasks.dossier import ChangeFact, EventFact, IndexFacts, render_index
+from tasks.dossier.pictures.timeline import Moment, timeline
 from tasks.dossier.texts import LANGUAGES
 
 DAY = datetime(2026, 11, 24, tzinfo=UTC)
@@ -60,6 +61,59 @@ def test_the_timeline_marks_every_change_with_a_date_by_its_outcome() -> None:
     assert marks == [("pass", "support-0001"), ("fail", "support-9999")]
 
 
+EVENTS = (
+    EventFact(
+        kind="incident", at=DAY + timedelta(days=2), version="3", reason="text.kept 0.7 of 0.9"
+    ),
+    EventFact(
+        kind="rollback",
+        at=DAY + timedelta(days=3),
+        version="2",
+        requester="Mia <b>",
+        deciders=("Ben",),
+        reason="answers are\u202e wrong",
+    ),
+    EventFact(kind="replaced", at=DAY + timedelta(days=3), version="3", reason="another is in use"),
+    EventFact(kind="kept", at=DAY + timedelta(days=9), version="3", reason="rejected"),
+)
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("en", "Led back to version 2 by hand"), ("ja", "バージョン2へ手動で切り戻し")],
+)
+def test_moves_by_hand_and_incidents_stand_beside_the_changes(language: str, words: str) -> None:
+    html = render_index(INDEX.model_copy(update={"events": EVENTS}), language)
+    assert html.count(f"<title>{words}</title>") == 1
+    table = html.split("</figure>")[1]
+    order = [table.index(one.at.isoformat()) for one in reversed(EVENTS)]
+    assert order == sorted(order)
+    assert "Mia &lt;b&gt;" in table
+    assert "⟨U+202E⟩" in table
+    assert html.count('<path class="moment moved"') == 1
+    assert html.count('<line class="way"') == 2
+
+
+def test_after_a_move_by_hand_the_line_shows_the_layers_of_that_version() -> None:
+    marks = timeline(
+        [
+            Moment("a", 0.0, 4, "pass", "ending.promoted", in_use=True),
+            Moment("b", 1.0, 7, "pass", "ending.promoted", in_use=True),
+            Moment("1", 2.0, 4, "moved", "event.rollback", in_use=True),
+            Moment("c", 3.0, 9, "fail", "ending.rejected", in_use=False),
+        ]
+    )
+    assert marks is not None
+    heights = [mark.y for mark in marks.marks]
+    assert heights[0] == heights[2] == heights[3]
+    assert heights[1] < heights[0]
+    assert [(a.moment.name, b.moment.name) for a, b in marks.way] == [
+        ("a", "b"),
+        ("b", "1"),
+        ("1", "c"),
+    ]
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_line_without_changes_has_an_index(language: str) -> None:
     html = render_index(IndexFacts(line="<b>new"), language)
@@ -71,3 +125,16 @@ def test_a_line_without_changes_has_an_index(language: str) -> None:
 def test_a_page_outside_the_index_folder_is_refused(page: str) -> None:
     with pytest.raises(ValidationError):
         ChangeFact(change="support-0001", page=page)
+
+
+def test_after_a_rollback_the_layers_gone_are_those_of_the_version_in_use() -> None:
+    changes = tuple(
+        ChangeFact(
+            change=f"s-000{n}", ending="promoted", opened=DAY, layers_removed=3 * n, version=str(n)
+        )
+        for n in (1, 2)
+    )
+    for version, gone in (("1", 3), ("2", 6)):
+        html = render_index(IndexFacts(line="s", live_version=version, changes=changes))
+        card = html.split("Layers gone")[1].split("</li>")[0]
+        assert f'<data value="{gone}">{gone}</data>' in card

@@ -5,7 +5,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from policies.entries import AliasMoved, ModelPromoted
+from policies.entries import (
+    AliasKept,
+    AliasMoved,
+    AliasRequested,
+    IncidentClosed,
+    IncidentOpened,
+    ModelPromoted,
+    Move,
+)
 from tasks.record.index_page import index_facts
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -63,6 +71,22 @@ MOVED = AliasMoved(
     deciders=("Ann",),
     reason="worse",
 )
+ASKED = AliasRequested(
+    number=1,
+    move=Move(
+        action="rollback",
+        version="1",
+        model=FIRST,
+        from_version="2",
+        from_model=SECOND,
+        requester="Mia",
+        reason="rude since Monday",
+        policy="d" * 64,
+        roster="e" * 64,
+    ),
+    evidence="f" * 64,
+    expires=START + MONTH,
+)
 TWO = (change(1, ORIGINAL, FIRST, 100.0), change(2, FIRST, SECOND, 50.0))
 ENTRIES = [
     (promoted(FIRST, "1"), START),
@@ -79,6 +103,22 @@ def test_savings_add_up_along_versions_and_stop_with_a_rollback():
     assert facts.saved_so_far == pytest.approx(2 * 100 + 150 + 2 * 100)
     assert facts.currency == "EUR"
     assert [one.saved_month for one in facts.changes] == [100.0, 50.0]
+
+
+def test_what_moved_by_hand_and_what_was_found_are_told():
+    found = IncidentOpened(number=1, model=SECOND, version="2", reason="below its floor")
+    over = IncidentClosed(number=1, how="replaced", reason="another version is in use")
+    kept = AliasKept(number=2, outcome="rejected", deciders=("Ben",), reason="no")
+    entries = [*ENTRIES[:2], (found, START), (ASKED, START), ENTRIES[2], (over, START)]
+    facts = index_facts(view_of(TWO, [*entries, (kept, START), ENTRIES[3]]))
+    told = [(one.kind, one.version, one.requester, one.reason) for one in facts.events]
+    assert told == [
+        ("incident", "2", "", "below its floor"),
+        ("rollback", "1", "Mia", "rude since Monday"),
+        ("replaced", "2", "", "another version is in use"),
+        ("kept", "", "", "no"),
+    ]
+    assert facts.events[1].deciders == ("Ann",)
 
 
 def test_without_prices_nothing_is_claimed():

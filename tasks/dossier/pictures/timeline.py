@@ -1,4 +1,4 @@
-"""A line through time: when each change ended, and how many layers are gone since."""
+"""A line through time: changes and moves by hand, and how many layers are gone since."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ LEFT, RIGHT = 6.0, 94.0
 
 @dataclass(frozen=True)
 class Moment:
-    """A change in time. `at` is in seconds since 1970; `outcome` says how to mark it."""
+    """A change or a move in time. `at` is in seconds since 1970; `outcome` says how to mark it.
+
+    `ending` is the key of the text that tells it; `in_use`: whether its model was in use then.
+    """
 
     name: str
     at: float
     removed: int | None
     outcome: str
     ending: str
+    in_use: bool
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class Mark:
 
 @dataclass(frozen=True)
 class Timeline:
-    """Marks in the order of time; the way joins those whose model went into production."""
+    """Marks in the order of time; the way joins those whose model was put in use,
+    and goes on to the last mark."""
 
     marks: tuple[Mark, ...]
     way: tuple[tuple[Mark, Mark], ...]
@@ -54,9 +59,11 @@ def timeline(moments: Sequence[Moment]) -> Timeline | None:
     down = Scale(0, most, BASE, TOP)
     marks, level = [], 0
     for one in moments:
-        if one.ending == "promoted":
+        if one.in_use:
             level = one.removed or 0
         marks.append(Mark(one, across(one.at), down(level)))
-    live = [mark for mark in marks if mark.moment.ending == "promoted"]
+    live = [mark for mark in marks if mark.moment.in_use]
     whole = sorted({round(tick) for tick in down.ticks(4)})
+    if live and live[-1] is not marks[-1]:
+        live.append(marks[-1])
     return Timeline(tuple(marks), tuple(pairwise(live)), tuple((down(t), t) for t in whole))
