@@ -5,6 +5,7 @@ from typing import Any
 
 from prefect import get_run_logger
 from prefect.artifacts import (
+    create_image_artifact,
     create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
@@ -13,6 +14,7 @@ from prefect.artifacts import (
 from prefect.runtime import deployment
 
 from flows.notices import asked, tell
+from flows.pictures import ranking_picture
 from policies import entries as said
 from policies.entries import Entry
 from policies.lifecycle import State
@@ -52,6 +54,11 @@ def _ranking(job: Job, state: State, body: said.LayersRanked) -> None:
         ),
         key=_key(state, f"step-{body.step}-ranking"),
         description=f"AVSS of every layer before step {body.step}",
+    )
+    create_image_artifact(
+        ranking_picture(scores, body.shortlist),
+        key=_key(state, f"step-{body.step}-picture"),
+        description=f"AVSS by layer before step {body.step}; the short list is marked",
     )
 
 

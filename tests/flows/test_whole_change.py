@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import signal
 import time
 from collections import Counter
@@ -12,6 +13,9 @@ import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from model_signing import verifying
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tasks.errors import MissingError
 from tasks.models.mlflow_client import new_client as mlflow_client
@@ -52,6 +56,7 @@ def test_a_change_is_approved_promoted_and_proven(world, at_terminal):
     page = (world.folder / "page.html").read_text()
     assert world.view.evidence_digest(world.view.change(world.change), 1) in page
 
+    what_prefect_shows(world)
     world.approve("Ann")
     world.avss("optimize", "--config", "run.yaml", code=4)
     standing = json.loads(world.avss("status", world.change, "--format", "json"))
@@ -87,6 +92,33 @@ def test_a_change_is_approved_promoted_and_proven(world, at_terminal):
     tampered(world.folder / "pack")
     assert "altered" in world.avss("verify", "pack", code=5)
     leaks(world)
+
+
+def what_prefect_shows(world) -> None:
+    """An operator finds ranking, picture, KPIs, progress and the dossier's link by the change."""
+    with (
+        temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}),
+        get_client(sync_client=True) as client,
+    ):
+        found = {
+            one.key.removeprefix(f"{world.change}-"): one
+            for one in client.read_artifacts(limit=200)
+            if one.key and one.key.startswith(world.change)
+        }
+        runs = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(name={"any_": [f"optimize {world.line}"]})
+        )
+    kinds = {name: one.type for name, one in found.items()}
+    assert kinds == {
+        "step-1-ranking": "markdown",
+        "step-1-picture": "image",
+        "step-1-kpis": "table",
+        "layers-removed": "progress",
+        "dossier-1": "markdown",
+    }
+    assert found["step-1-picture"].data.startswith("data:image/svg+xml;base64,")
+    assert f"{world.change}/1.html" in found["dossier-1"].data
+    assert len(runs) == 2
 
 
 def published(world, name: str) -> str:
