@@ -18,10 +18,11 @@ from flows.pictures import ranking_picture
 from policies import entries as said
 from policies.entries import Entry
 from policies.lifecycle import State
+from policies.schema import Step
 from tasks.job import Job
 from tasks.models.runs import log_step
 from tasks.record.pages import page_of
-from tasks.record.site import publish, publish_index
+from tasks.record.site import address_of, page_name, publish, publish_index
 from tasks.stages.now import change_of, step_of
 
 
@@ -90,7 +91,8 @@ def _kpis(job: Job, state: State, body: said.CandidateJudged) -> None:
             "avss.evidence": body.evidence,
             "avss.verdict": "pass" if body.passed else "refused",
             "avss.healing": attempt.built.healing,
-        },
+        }
+        | _page(job, body.passed, change.id, body.step),
     )
 
 
@@ -107,8 +109,14 @@ def _holdout(job: Job, state: State, body: said.HoldoutConfirmed) -> None:
             "avss.model": change.model,
             "avss.evidence": body.evidence,
             "avss.verdict": "pass" if body.passed else "refused",
-        },
+        }
+        | _page(job, body.passed, change.id, "promotion"),
     )
+
+
+def _page(job: Job, passed: bool, change: str, step: Step) -> dict[str, str]:
+    """The dossier's address; people are asked about what passed, and then it is there."""
+    return {"avss.dossier": address_of(job, page_name(change, step))} if passed else {}
 
 
 def step_metrics(measurements: dict[str, Any], removed: int) -> dict[str, float | None]:
@@ -125,7 +133,7 @@ def step_metrics(measurements: dict[str, Any], removed: int) -> dict[str, float 
 def _dossier(job: Job, state: State, body: said.DecisionRequested) -> None:
     change = change_of(state)
     page = page_of(job, change, body.step)
-    path, address = publish(job, f"{change.id}/{body.step}.html", page)
+    path, address = publish(job, page_name(change.id, body.step), page)
     _index(job, state, body)
     create_link_artifact(
         link=address if deployment.id else path.as_uri(),  # a worker's disk is nobody else's

@@ -24,6 +24,9 @@ from tasks.dossier.texts import Texts, load_texts, shown
 
 MOST_ROWS = 400
 MOST_OPEN = 12
+MOST_EXAMPLES = 40
+LONGEST_ANSWER = 1_200
+"""Characters of a text of the business's own that people are to read, not only to recognize."""
 _ORDER = {"fail": 0, "unknown": 1, "pass": 2, None: 3}
 _PARTS: dict[str, Callable[[DossierFacts], object]] = {
     "model": lambda facts: facts.layers,
@@ -63,7 +66,13 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals.update(_assets())
+    made.filters["whole"] = _whole
     return made
+
+
+def _whole(text: str) -> Markup:
+    """A text to read: longer than a name may be, and as harmless."""
+    return escape(visible(text, LONGEST_ANSWER)[: 2 * LONGEST_ANSWER])
 
 
 def _assets() -> dict[str, Markup]:
@@ -91,6 +100,7 @@ def _context(facts: DossierFacts, t: Texts) -> dict[str, Any]:
         "shares": _SHARES,
         "most": MOST_ROWS,
         "most_open": MOST_OPEN,
+        "most_examples": MOST_EXAMPLES,
         "resource": lambda name, value: _resource(figures, name, value),
         **_commands(facts, t),
         **_pictures(facts),

@@ -2,9 +2,20 @@
 
 from pathlib import Path
 
+from policies.schema import Step
 from tasks.home import home
 from tasks.record.index_page import index_of
 from tasks.record.line_view import LineView
+
+
+def page_name(change: str, step: Step) -> str:
+    """A dossier's place relative to the index."""
+    return f"{change}/{step}.html"
+
+
+def address_of(view: LineView, name: str) -> str:
+    """Where a page of the line lies in S3 once it is published."""
+    return view.work.below("dossiers").uri(f"{view.line}/{name}")
 
 
 def publish(view: LineView, name: str, page: str) -> tuple[Path, str]:
@@ -18,7 +29,7 @@ def publish(view: LineView, name: str, page: str) -> tuple[Path, str]:
     path = home() / "dossiers" / key
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
-    return path, site.uri(key)
+    return path, address_of(view, name)
 
 
 def publish_index(view: LineView) -> None:

@@ -74,6 +74,7 @@ def test_a_change_is_approved_promoted_and_proven(world, at_terminal):
     change = world.view.change(world.change)
     assert champion.digest == change.model
     assert len(change.kept) == 5
+    mlflow_leads_to_the_dossiers(world)
     index = published(world, "index.html")
     assert f'<a href="{world.change}/promotion.html">' in index
     assert 'class="moment pass"' in index
@@ -119,6 +120,12 @@ def what_prefect_shows(world) -> None:
     assert found["step-1-picture"].data.startswith("data:image/svg+xml;base64,")
     assert f"{world.change}/1.html" in found["dossier-1"].data
     assert len(runs) == 2
+
+
+def mlflow_leads_to_the_dossiers(world) -> None:
+    tags = [run.data.tags for run in mlflow_client().search_runs([experiment_of(world)])]
+    pages = {one["avss.dossier"].rpartition("/")[2] for one in tags if "avss.dossier" in one}
+    assert pages == {"1.html", "promotion.html"}
 
 
 def published(world, name: str) -> str:

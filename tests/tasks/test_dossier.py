@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tasks.dossier import DossierFacts, render
 from tasks.dossier.facts import (
+    ExampleFact,
     KpiFact,
     LayerFact,
     RetentionFact,
@@ -22,6 +23,7 @@ from tasks.dossier.facts import (
     VerdictFact,
 )
 from tasks.dossier.figures import LONGEST_TEXT, Figures, visible
+from tasks.dossier.render import LONGEST_ANSWER
 from tasks.dossier.texts import LANGUAGES, load_texts
 from tasks.errors import TaskError
 
@@ -128,6 +130,16 @@ def test_more_examples_than_a_reader_opens_at_once_are_folded() -> None:
     assert "15 more examples" in outputs
 
 
+def test_answers_are_long_enough_to_read_and_the_page_stays_small() -> None:
+    answer = "a sentence that goes on " * 40
+    bad = ExampleFact(kpi="k", asked=answer, base=answer, candidate="\u202e" * 9_000)
+    html = render(SAMPLE.model_copy(update={"examples": (bad,) * 400}))
+    assert answer.strip() in " ".join(Page(html).text.split())
+    assert "⟨U+202E⟩" in html
+    assert "\u202e" not in html
+    assert len(html.encode()) < 1_500_000
+
+
 def test_the_page_rounds_as_it_says() -> None:
     html = render(SAMPLE)
     assert '<data value="0.8906">89.1%</data>' in html
@@ -197,7 +209,9 @@ def test_hostile_text_is_shown_and_does_nothing(language: str) -> None:
     assert page.count("script") == 1
     assert "⟨U+202E⟩⟨U+0000⟩⟨U+200B⟩⟨U+001B⟩" in page.text
     assert not re.search("[\u0000\u001b\u200b\u202a-\u202e\u2066-\u2069]", html)
-    assert "A" * (LONGEST_TEXT + 1) not in html
+    assert "A" * (LONGEST_ANSWER + 1) not in html
+    rest = re.sub(r'(?s)<ul class="pairs">.*?</ul>', "", html)
+    assert "A" * (LONGEST_TEXT + 1) not in rest
     assert "{{7*7}}" in page.text
     assert len(html.encode()) < MOST_BYTES
 
