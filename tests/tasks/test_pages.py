@@ -8,6 +8,7 @@ from tasks.places import Places
 from tasks.record.index_page import index_facts, index_of
 from tasks.record.line_view import LineView
 from tasks.record.pages import page_of
+from tasks.record.site import address_of, page_name, publish, publish_index
 
 
 @pytest.fixture
@@ -53,3 +54,16 @@ def test_the_index_tells_the_line_as_its_record_does(view, recorded):
     assert profile["cost"] is None  # the demo names no prices
     assert (facts.saved_month, facts.saved_so_far) == (None, None)
     assert f'href="{recorded.change}/promotion.html"' in index_of(view, "en")
+
+
+def test_pages_are_published_where_the_index_links_to(view, recorded, tmp_path, monkeypatch):
+    monkeypatch.setenv("AVSS_HOME", str(tmp_path))
+    publish_index(view)
+    index = view.work.below("dossiers").get(f"{recorded.line}/index.html").decode()
+    assert index == index_of(view)
+    name = page_name(recorded.change, "promotion")
+    assert f'href="{name}"' in index
+    path, address = publish(view, name, "<p>page")
+    assert path.read_text() == "<p>page"
+    assert address == address_of(view, name)
+    assert address == f"s3://{recorded.work}/dossiers/{recorded.line}/{name}"
