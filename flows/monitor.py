@@ -148,6 +148,7 @@ def _act(job: Job, state: State, live: ChangeState, narrator: Narrator) -> str |
     else:
         job.journal.refresh()
         _settle_incident(job, job.state, narrator)
+        publish_index(job)
     return ending.state
 
 

@@ -14,7 +14,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from model_signing import verifying
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tasks.errors import MissingError
@@ -103,8 +103,9 @@ def what_prefect_shows(world) -> None:
     ):
         found = {
             one.key.removeprefix(f"{world.change}-"): one
-            for one in client.read_artifacts(limit=200)
-            if one.key and one.key.startswith(world.change)
+            for one in client.read_artifacts(
+                artifact_filter=ArtifactFilter(key=ArtifactFilterKey(like_=f"{world.change}%"))
+            )
         }
         runs = client.read_flow_runs(
             flow_run_filter=FlowRunFilter(name={"any_": [f"optimize {world.line}"]})
