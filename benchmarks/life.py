@@ -5,10 +5,12 @@ import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 
+from flows.monitor import Watched, run_monitor
 from flows.optimize import Ending, run_change
 from policies.keys import read_private_key
 from tasks.places import Places
@@ -37,6 +39,12 @@ class Life:
         """Run the job until people must decide, or the change is closed."""
         with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
             return run_change(self.folder / "run.yaml", Console(file=io.StringIO()))
+
+    def watch(self, told: TextIO | None = None) -> Watched:
+        """One look at the model in use, as the monitor does; what it says goes to `told`."""
+        with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
+            console = Console(file=told or io.StringIO(), width=110)
+            return run_monitor(self.folder / "run.yaml", console)
 
     def answer(self, change: str, *names: str, said: str = "approve") -> None:
         """Sign what is asked now, as those of these people whose role decides there."""

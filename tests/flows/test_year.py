@@ -3,7 +3,10 @@
 import pytest
 
 from benchmarks.life import Life
-from benchmarks.year import Week, Year
+from benchmarks.year_check import check, curve
+from benchmarks.year_line import Year
+from benchmarks.year_picture import draw
+from benchmarks.year_story import Week
 from tasks.cleaning import plan_cleaning
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
@@ -29,4 +32,10 @@ def test_weeks_of_a_line(world, stack, make_tiny_model, tmp_path, monkeypatch):
     assert plan_cleaning(year.places).leftovers == ()  # by the clock on the wall nothing is old yet
     assert year.clean_up() > 0
     assert year.models_kept() < kept
-    assert year.check(tmp_path / "packs")["audited"]["versions"] == 1
+    assert check(year, tmp_path / "packs")["audited"]["versions"] == 1
+    found = curve(year.lived)
+    assert (found["one step"]["changes"], found["no step"]["changes"]) == (2, 3)
+    low, slope, high = found["reading the record"]["seconds_a_thousand_entries"]
+    assert low <= slope <= high
+    draw(year.lived, tmp_path / "year.svg")
+    assert "entries of the record" in (tmp_path / "year.svg").read_text()
