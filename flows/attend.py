@@ -14,7 +14,7 @@ from prefect import flow, get_run_logger
 
 from flows.notices import asked, reminder, tell
 from flows.optimize import ConfigParameter, line_in_name
-from flows.waiting import start_run, wake
+from flows.waiting import GO_ON, start_run, wake
 from policies.entries import FaultRecorded, RunResumed
 from policies.lifecycle import ChangeState, MoveState, Request
 from policies.schema import Step
@@ -49,7 +49,7 @@ def attend(config: ConfigParameter) -> Done:
     done: Done = "nothing" if change is None else _look_after(view, run, change)
     get_run_logger().info("%s: %s", change.id if change else run.line, done)
     if move is not None and _move_can_go_on(view, move):
-        started = start_run(run.line, "rollback")
+        started = start_run(run.line, "rollback", GO_ON)
         get_run_logger().info("alias: %d runs started to go on with what is asked", started)
     return done
 

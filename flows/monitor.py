@@ -56,10 +56,10 @@ class Watched:
 
     @property
     def exit_code(self) -> int:
-        """0 well or nothing to watch, 3 an incident is open, 5 something moved behind our back."""
+        """0 well or nothing to watch, 3 below its floor, 5 something moved behind our back."""
         if self.findings:
             return 5
-        return 0 if self.incident is None else 3
+        return 3 if self.passed is False or self.incident is not None else 0
 
 
 _CONSOLE: ContextVar[Console | None] = ContextVar("monitor_console", default=None)
@@ -105,6 +105,7 @@ def look(job: Job, narrator: Narrator) -> Watched:
     if state.incident != before:
         publish_index(job)
     asked = _act(job, state, live, narrator)
+    state = job.state  # another version may be in use now
     report: AuditReport = _step(job, "compare registry and record", _audit)
     found = tuple(f"{one.kind} {one.subject}: {one.message}" for one in report.findings)
     if found:

@@ -4,6 +4,8 @@ A suspended run holds no process, so worker, server and machine may die meanwhil
 makes it look at the record again: the record and the signed answers decide, never Prefect's state.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -29,7 +31,10 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
 FLOW = "optimize"
+GO_ON: Mapping[str, object] = MappingProxyType({"go_on": True})
+"""Parameters of a rollback's run that asks for nothing new."""
 _CHANGE = "change:"
+_DEFAULTS: Mapping[str, object] = MappingProxyType({})
 
 
 def own_change() -> str | None:
@@ -69,19 +74,21 @@ def wake(change: str) -> int:
         return woken or _start(client, line_of(change), FLOW)
 
 
-def start_run(line: str, flow: str = FLOW) -> int:
+def start_run(line: str, flow: str = FLOW, parameters: Mapping[str, object] = _DEFAULTS) -> int:
     """Start a run of one of the line's deployments; 0 where there is none."""
     with get_client(sync_client=True) as client:
-        return _start(client, line, flow)
+        return _start(client, line, flow, parameters)
 
 
-def _start(client: SyncPrefectClient, line: str, flow: str) -> int:
+def _start(
+    client: SyncPrefectClient, line: str, flow: str, parameters: Mapping[str, object] = _DEFAULTS
+) -> int:
     deployments = client.read_deployments(
         flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
         deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[line])),
     )
     for deployment in deployments:
-        client.create_flow_run_from_deployment(deployment.id)
+        client.create_flow_run_from_deployment(deployment.id, parameters=dict(parameters))
     return len(deployments)
 
 

@@ -96,8 +96,8 @@ def _notice(entry: Entry, change: ChangeState) -> str | None:
             )
         case AliasMoved():
             return (
-                f"{at}: {plain(body.alias)} was moved by hand to version "
-                f"{plain(body.version)}, {plain(body.reason)}."
+                f"{at}: {plain(body.alias)} was moved {'by hand' if body.deciders else 'at once'} "
+                f"to version {plain(body.version)}, {plain(body.reason)}."
             )
         case IncidentOpened():
             return (

@@ -19,8 +19,8 @@ def monitor(
 ) -> None:
     """Measure the model in use on fresh data and compare registry and files with the record.
 
-    Exit code 0: all is well, or nothing is in use yet. 3: an incident is open. 5: something moved
-    behind our back.
+    Exit code 0: all is well, or nothing is in use yet. 3: it was found below its floor, whether or
+    not that led to a rollback. 5: something moved behind our back.
 
     Example: avss monitor --config run.yaml
     """
@@ -40,4 +40,6 @@ def monitor(
         if found.incident is not None:
             led = f"; rollback {found.rollback}" if found.rollback else ""
             out.print(f"Incident {found.incident} is open{led}.", markup=False)
+        elif found.rollback == "moved":
+            out.print(f"Version {found.version} was below its floor; the version before is in use.")
     raise typer.Exit(found.exit_code)

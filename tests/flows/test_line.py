@@ -2,20 +2,33 @@
 
 import base64
 import json
+import os
 import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from avss.digests import folder_digest
 from benchmarks.life import Life
+from flows.waiting import GO_ON, start_run
+from policies.lifecycle import Wish
 from tasks.errors import RegistryError
 from tasks.models import registering
 from tasks.models.audit import audit_line
 from tasks.models.mlflow_client import new_client
+from tasks.models.moving import move_alias
 from tasks.models.registering import version_files
 from tasks.models.registry import Registry
+from tasks.places import LOCAL
+from tasks.record.keeper import Keeper
 from tasks.record.ledger_store import LedgerStore
 from tasks.s3.storage import ObjectStore
+from tests.flows.workplace import deployed, serving
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1500)]
 PEOPLE = ("Ann", "Ben")
@@ -28,13 +41,17 @@ def life(world, monkeypatch) -> Life:
     return Life(world.folder, world.line)
 
 
-def test_a_line_is_registered_audited_and_rolled_back(world, life):
+ASKS = {"on_breach": "ask", "on_bad_data": "alarm", "min_of_promised": None, "min_retention": 0.1}
+
+
+def test_a_line_is_registered_audited_and_rolled_back(world, life, stack, reviews_of_another_shop):
     first = life.agree(*PEOPLE)
     assert first.outcome == "promoted"
     registered_as_it_should_be(world, life)
-    assert "no version before" in world.avss("registry", "rollback", world.line, code=2)
+    assert "no version before" in world.here("registry", "rollback", world.line, code=2)
 
-    world.rewrite("policy.yaml", limits={"max_layers_removed": 2, "max_share_removed": None})
+    limits = {"max_layers_removed": 2, "max_share_removed": None}
+    world.rewrite("policy.yaml", limits=limits, monitoring=ASKS)
     second = life.agree(*PEOPLE)
     change = life.view.change(second.change)
     failed = [one.failed_rules for step in change.steps for one in step.attempts]
@@ -44,16 +61,26 @@ def test_a_line_is_registered_audited_and_rolled_back(world, life):
     assert change.base.start is not None
     first_rankings_are_compared_across_changes(life, first.change, second.change)
     assert Registry().aliases(world.line) == {"champion": "2", "previous": "1"}
-    assert json.loads(world.avss("registry", "audit", world.line, "--format", "json"))["clean"]
+    assert json.loads(world.here("registry", "audit", world.line, "--format", "json"))["clean"]
 
+    good = version_files(world.view.work, change.model)
+    config = good.get("model/config.json")
     what_moves_behind_our_back_is_named(world, change)
-    rolled_back_although_the_newer_files_are_damaged(world, life, second.change)
-    world.avss("registry", "export", world.line, "--out", "served")
+    stack.data().put("2026/part-2.jsonl", reviews_of_another_shop())
+    an_incident_asks_for_the_way_back(life)
+    stack.data().delete("2026/part-2.jsonl")
+    rolled_back_by_a_deployment_although_the_newer_files_are_damaged(world, life, second.change)
+    good.put("model/config.json", config)
+    good.delete("model/extra.py")
+    two_promotions_at_once_are_one(world, life)
+    good.put("model/config.json", config + b" ")
+    rolled_back_by_hand_within_a_minute(world, life, second.change)
+    world.here("registry", "export", world.line, "--out", "served")
     again = ("registry", "export", world.line, "--out", "served")
-    assert "Name a new folder" in world.avss(*again, code=2)
+    assert "Name a new folder" in world.here(*again, code=2)
     served = folder_digest(world.folder / "served").digest
     assert served == life.view.change(world.change).model
-    left = json.loads(world.avss("gc", "--dry-run", "--format", "json"))
+    left = json.loads(world.here("gc", "--dry-run", "--format", "json"))
     assert not any(one["change"].startswith(world.line) for one in left["leftovers"])
     third = life.run()  # the limit lets one more layer go from version 1
     assert life.view.change(third.change).opened.start_model == change.opened.start_model
@@ -100,9 +127,7 @@ def what_moves_behind_our_back_is_named(world, change):
     client.set_registered_model_alias(world.line, "champion", "1")
     client.set_model_version_tag(world.line, "1", "avss.evidence", "0" * 64)
     client.create_model_version(world.line, "s3://elsewhere/model", await_creation_for=0)
-    out = world.start("registry", "audit", world.line, "--format", "json")
-    report, code = json.loads(out.communicate(timeout=300)[0]), out.returncode
-    assert code == 5
+    report = json.loads(world.here("registry", "audit", world.line, "--format", "json", code=5))
     found = {(one["kind"], one["subject"].rpartition("/")[2]) for one in report["findings"]}
     assert found == {
         ("file", "config.json"),
@@ -113,7 +138,7 @@ def what_moves_behind_our_back_is_named(world, change):
     }
     client.delete_model_version(world.line, "3")
     client.set_model_version_tag(world.line, "1", "avss.evidence", evidence_of_first(world))
-    world.start("registry", "audit", world.line, "--restore").communicate(timeout=300)
+    world.here("registry", "audit", world.line, "--restore", code=5)  # the files stay damaged
     assert Registry().aliases(world.line) == {"champion": "2", "previous": "1"}
 
 
@@ -121,16 +146,45 @@ def evidence_of_first(world) -> str:
     return world.view.change(world.change).holdout.evidence
 
 
-def rolled_back_although_the_newer_files_are_damaged(world, life, change):
-    rollback = ("registry", "rollback", world.line, "--reason", "it is rude", "--format", "json")
-    asked = json.loads(world.avss(*rollback, code=4))
+def an_incident_asks_for_the_way_back(life):
+    found = life.watch()
+    assert (found.version, found.passed, found.incident) == ("2", False, 1)
+    assert found.rollback == "waiting"
+    assert any("config.json" in one for one in found.findings)
+
+
+def rolled_back_by_a_deployment_although_the_newer_files_are_damaged(world, life, change):
+    rollback = ("registry", "rollback", world.line, "--format", "json")
+    asked = json.loads(world.here(*rollback, code=4))
     assert (asked["change"], asked["version"], asked["state"]) == (change, "1", "waiting")
-    world.avss("registry", "promote", world.line, "1", code=2)  # another move is asked for
-    key = str(world.folder / "keys" / "Ben")
-    world.avss(
-        *("approve", change, "--step", "alias", "--evidence", asked["evidence"]),
-        *("--key", key, "--reason", "so it is"),
-    )
+    world.here("registry", "promote", world.line, "1", code=2)  # another move is asked for
+    with deployed(world) as place, place.worker():
+        key, evidence = str(world.folder / "keys" / "Ben"), asked["evidence"]
+        answer = ("approve", change, "--step", "alias", "--evidence", evidence, "--key", key)
+        world.here(*answer, "--reason", "so it is")  # which starts a run of the deployment
+        place.until(lambda: [one.state.name for one in place.runs("rollback")] == ["Completed"])
+        assert Registry().aliases(world.line) == {"champion": "1"}
+        assert start_run(world.line, "rollback", GO_ON) == 1  # as another answer would
+        place.until(lambda: place.state_of(place.runs("rollback")[-1]) == "NothingAsked")
+    assert "no version before" in world.here("registry", "rollback", world.line, code=2)
+    assert "damaged" in world.here("registry", "promote", world.line, "2", code=2)
+
+
+def two_promotions_at_once_are_one(world, life):
+    wish = Wish("Mia", "the fault was elsewhere", version="2")
+    asked = move_alias(Keeper(world.line, LOCAL), wish)
+    life.answer(asked.change, "Ben")
+    both = [Keeper(world.line, LOCAL), Keeper(world.line, LOCAL)]
+    with ThreadPoolExecutor(2) as pool:
+        endings = list(pool.map(lambda keeper: move_alias(keeper, wish).state, both))
+    assert endings == ["moved", "moved"]
+    assert Registry().aliases(world.line) == {"champion": "2", "previous": "1"}
+
+
+def rolled_back_by_hand_within_a_minute(world, life, change):
+    rollback = ("registry", "rollback", world.line, "--reason", "it is rude", "--format", "json")
+    world.here(*rollback, code=4)
+    life.answer(change, "Ben")
     began = time.monotonic()
     assert json.loads(world.avss(*rollback))["state"] == "moved"
     assert time.monotonic() - began < 60
@@ -138,10 +192,10 @@ def rolled_back_although_the_newer_files_are_damaged(world, life, change):
     index = world.view.work.below("dossiers").get(f"{world.line}/index.html").decode()
     assert "<title>Led back to version 1 by hand</title>" in index
     assert "it is rude" in index
-    assert "no version before" in world.avss("registry", "rollback", world.line, code=2)
-    assert "damaged" in world.avss("registry", "promote", world.line, "2", code=2)
-    world.avss("export", change, "--out", "pack")
-    notices = json.loads(world.avss("verify", "pack", "--format", "json"))["notices"]
+    kinds = Counter(entry.type for entry in life.view.record.entries)
+    assert (kinds["alias.requested"], kinds["alias.moved"]) == (3, 3)
+    world.here("export", change, "--out", "pack")
+    notices = json.loads(world.here("verify", "pack", "--format", "json"))["notices"]
     assert any("moved by hand to version 1, approved by Ben" in one for one in notices)
 
 
@@ -170,6 +224,36 @@ def before_the_entry(append):
     return begun
 
 
+@contextmanager
+def read_only(server: str) -> Iterator[str]:
+    """A server before MLflow that lets nobody write, as a login with reading rights would."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with urllib.request.urlopen(f"{server}{self.path}") as answer:  # noqa: S310
+                self.answer(200, answer.read())
+
+        def refuse(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            refusal = {"error_code": "PERMISSION_DENIED", "message": "you are read-only here"}
+            self.answer(403, json.dumps(refusal).encode())
+
+        def answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_PATCH = do_DELETE = refuse  # noqa: N815 - as the base class names them
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with serving(Handler) as address:
+        yield address
+
+
 BORDERS = (
     (ObjectStore, "copy_file", after),
     (registering, "write_card", after),
@@ -190,6 +274,10 @@ def test_a_registration_that_dies_anywhere_is_finished_by_the_next_run(world, li
     with monkeypatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         with pytest.raises(RegistryError, match="cannot be reached"):
+            life.run()
+    with monkeypatch.context() as patch, read_only(os.environ["MLFLOW_TRACKING_URI"]) as address:
+        patch.setenv("MLFLOW_TRACKING_URI", address)
+        with pytest.raises(RegistryError, match=r"PERMISSION_DENIED.*read-only"):
             life.run()
     ending = life.run()
     assert ending.waiting_for == "promotion"

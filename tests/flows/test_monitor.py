@@ -2,22 +2,20 @@
 
 import io
 import json
-import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
-from rich.console import Console
 
 from benchmarks.life import Life
-from flows.monitor import Watched, run_monitor
+from flows.monitor import Watched
 from flows.recording import append
 from policies.entries import RunResumed
 from policies.lifecycle import advance
 from tasks.errors import ConflictError
 from tasks.job import Job
 from tasks.models.mlflow_client import new_client
+from tasks.models.registry import Registry
 from tasks.run_file import RunFile
 
 pytestmark = pytest.mark.stack
@@ -35,27 +33,18 @@ def life(world, monkeypatch) -> Life:
     return Life(world.folder, world.line)
 
 
-def look(world) -> tuple[Watched, str]:
+def look(life) -> tuple[Watched, str]:
     told = io.StringIO()
-    with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
-        found = run_monitor(world.folder / "run.yaml", Console(file=told, width=110))
-    return found, told.getvalue()
+    return life.watch(told), told.getvalue()
 
 
-def long_reviews(numbers: range) -> bytes:
-    """Reviews as of another shop: ten times as long."""
-    said = {it: "w7 w8 " * 150 + f"number {it}" for it in numbers}
-    lines = [{"n": f"l{it}", "said": said[it], "mood": "good", "shop": "x"} for it in numbers]
-    return "".join(json.dumps(line) + "\n" for line in lines).encode()
-
-
-def test_a_model_in_use_is_watched_on_fresh_data(world, life, stack):
-    found, _ = look(world)
+def test_a_model_in_use_is_watched_on_fresh_data(world, life, stack, reviews_of_another_shop):
+    found, _ = look(life)
     assert (found.version, found.exit_code) == (None, 0)  # nothing is in use yet
     watching = {"on_breach": "ask", "on_bad_data": "alarm", "min_retention": 0.1}
     world.rewrite("policy.yaml", monitoring=watching | {"min_of_promised": None})
     assert life.agree(*PEOPLE).outcome == "promoted"
-    found, told = look(world)
+    found, told = look(life)
     assert (found.version, found.passed, found.exit_code) == ("1", True, 0), told
     change = life.view.change(world.change)
     logged = new_client().search_runs(
@@ -64,15 +53,15 @@ def test_a_model_in_use_is_watched_on_fresh_data(world, life, stack):
     )
     assert len(logged) == 1
 
-    stack.data().put("2026/part-2.jsonl", long_reviews(range(240)))
-    found, told = look(world)
+    stack.data().put("2026/part-2.jsonl", reviews_of_another_shop())
+    found, told = look(life)
     assert (found.passed, found.incident, found.exit_code) == (False, 1, 3)
     assert "no version before" in found.rollback
     assert "text_length" in told
-    again, _ = look(world)
+    again, _ = look(life)
     assert again.incident == 1  # it is open, and no second one is
     stack.data().delete("2026/part-2.jsonl")
-    found, _ = look(world)
+    found, _ = look(life)
     assert (found.passed, found.incident, found.exit_code) == (True, None, 0)
 
     counted = Counter(entry.type for entry in life.view.record.entries)
@@ -81,11 +70,36 @@ def test_a_model_in_use_is_watched_on_fresh_data(world, life, stack):
     index = world.view.work.below("dossiers").get(f"{world.line}/index.html").decode()
     assert "Incident: version 1 is below its floor" in index
     assert "Incident over: version 1 is well again" in index
+    rolled_back_by_standing_consent(world, life, stack.data(), reviews_of_another_shop())
     what_moved_behind_our_back_is_found(world)
-    world.avss("export", world.change, "--out", "pack")
-    report = json.loads(world.avss("verify", "pack", "--format", "json"))
+    world.here("export", world.change, "--out", "pack")
+    report = json.loads(world.here("verify", "pack", "--format", "json"))
     assert any("incident 1" in one for one in report["notices"])
     assert "w7 w8 w7" not in str([path.read_bytes() for path in files(world.folder / "pack")])
+
+
+def rolled_back_by_standing_consent(world, life, data, other: bytes) -> None:
+    """Nobody is asked: whoever approved the second promotion agreed to its policy."""
+    limits = {"max_layers_removed": 2, "max_share_removed": None, "attempts_per_step": 2}
+    consent = {"on_breach": "rollback", "on_bad_data": "alarm", "min_retention": 0.1}
+    world.rewrite("policy.yaml", limits=limits, monitoring=consent | {"min_of_promised": None})
+    ending = life.agree(*PEOPLE)
+    assert (ending.outcome, Registry().aliases(world.line)["champion"]) == ("promoted", "2")
+    data.put("2026/part-2.jsonl", other)
+    found, _ = look(life)
+    assert (found.version, found.passed, found.exit_code) == ("2", False, 3)
+    assert (found.rollback, found.incident, found.findings) == ("moved", None, ())
+    assert Registry().aliases(world.line) == {"champion": "1"}
+    last = [entry.body for entry in life.view.record.entries[-5:]]
+    assert [body.kind for body in last] == [
+        *("monitor.checked", "incident.opened", "alias.requested", "alias.moved"),
+        "incident.closed",
+    ]
+    assert (last[3].deciders, last[4].how) == ((), "replaced")
+    data.delete("2026/part-2.jsonl")
+    world.here("export", ending.change, "--out", "pack-2")
+    notices = json.loads(world.here("verify", "pack-2", "--format", "json"))["notices"]
+    assert any("agrees to it beforehand" in one for one in notices), notices
 
 
 def files(folder: Path) -> list[Path]:
@@ -95,15 +109,18 @@ def files(folder: Path) -> list[Path]:
 def what_moved_behind_our_back_is_found(world) -> None:
     busy = Job(RunFile.load(world.folder / "run.yaml"))  # a run that read the record before
     before = busy.state
-    new_client().set_model_version_tag(world.line, "1", "avss.evidence", "0" * 64)
-    told = json.loads(world.avss("monitor", "--config", "run.yaml", "--format", "json", code=5))
+    client = new_client()
+    good = client.get_model_version(world.line, "1").tags["avss.evidence"]
+    client.set_model_version_tag(world.line, "1", "avss.evidence", "0" * 64)
+    told = json.loads(world.here("monitor", "--config", "run.yaml", "--format", "json", code=5))
     assert any("avss.evidence" in one for one in told["findings"])
+    client.set_model_version_tag(world.line, "1", "avss.evidence", good)
     goes_on_after_what_was_said_aside(world, busy, before)
 
 
 def goes_on_after_what_was_said_aside(world, busy: Job, before) -> None:
     opened = before.closed[0].change.opened
-    after, entry = append(busy, before, opened, f"{world.line}-0002", advance)
+    after, entry = append(busy, before, opened, f"{world.line}-0003", advance)
     assert entry.sequence == before.length + 1
     assert after.last_check is not None
     other = Job(RunFile.load(world.folder / "run.yaml"))
