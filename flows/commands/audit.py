@@ -29,6 +29,7 @@ def export(
     out_dir: Annotated[Path, typer.Option("--out", help="Folder to write.", metavar="DIR")],
     work: WorkOption = None,
     ledger: LedgerOption = None,
+    format: FormatOption = Format.text,
 ) -> None:
     """Write the evidence pack of a change: record, documents, dossiers, signed by the job's key.
 
@@ -40,7 +41,10 @@ def export(
     view = view_of(line_of(change), work, ledger)
     with progress("Collecting the evidence") as report:
         files = export_pack(view, change, out_dir, report)
-    out.print(f"{out_dir}: {files} files. Check them with: avss verify {out_dir}", markup=False)
+    if format is Format.json:
+        print_json({"change": change, "folder": str(out_dir.resolve()), "files": files})
+    else:
+        out.print(f"{out_dir}: {files} files. Check them with: avss verify {out_dir}", markup=False)
 
 
 def verify(

@@ -125,6 +125,7 @@ def dossier(
     language: Annotated[str | None, typer.Option(help="en or ja; default: the run file's.")] = None,
     work: WorkOption = None,
     ledger: LedgerOption = None,
+    format: FormatOption = Format.text,
 ) -> None:
     """Write the page to decide on, one self-contained HTML file.
 
@@ -141,4 +142,7 @@ def dossier(
     target = out_file or Path(f"{change}-{wanted}.html")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(page, encoding="utf-8")
-    out.print(str(target.resolve()), markup=False, soft_wrap=True)
+    if format is Format.json:
+        print_json({"change": change, "step": wanted, "file": str(target.resolve())})
+    else:
+        out.print(str(target.resolve()), markup=False, soft_wrap=True)

@@ -37,7 +37,19 @@ def jsonl(path: Path, name: str) -> Iterator[tuple[int, Record]]:
                 raise DataError(
                     f"{name}, line {line_number}: expected a JSON object, found {kind_of(record)}."
                 )
+            if "\\u" in line and not _is_unicode(record):
+                raise DataError(
+                    f"{name}, record {number}: broken Unicode (half of a surrogate pair)."
+                )
             yield number, record
+
+
+def _is_unicode(record: Record) -> bool:
+    try:
+        json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def delimited(path: Path, name: str, delimiter: str) -> Iterator[tuple[int, Record]]:

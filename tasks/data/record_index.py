@@ -68,11 +68,7 @@ class RecordIndex:
         self._database.close()
 
     def add(self, record: Record, at: Place) -> None:
-        """Take a record with its parts `id` and `text`, and `label` and `group` where it has them.
-
-        Raises:
-            UnicodeEncodeError: text that is no Unicode text (a lone surrogate).
-        """
+        """Take a record with its parts `id` and `text`; `label` and `group` where it has them."""
         self.added += 1
         label = record.get("label")
         self._database.execute(

@@ -106,10 +106,7 @@ def _read_object(
         if mapped is None:
             continue
         types.learn(mapped, place)
-        try:
-            index.add(mapped, Place(order, number))
-        except UnicodeEncodeError:
-            raise DataError(f"{place}: broken Unicode (half of a surrogate pair).") from None
+        index.add(mapped, Place(order, number))
     if number:
         mapper.check_columns(columns, name, required=True)
     return number, columns

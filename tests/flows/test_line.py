@@ -194,7 +194,8 @@ def rolled_back_by_hand_within_a_minute(world, life, change):
     assert "it is rude" in index
     kinds = Counter(entry.type for entry in life.view.record.entries)
     assert (kinds["alias.requested"], kinds["alias.moved"]) == (3, 3)
-    world.here("export", change, "--out", "pack")
+    told = json.loads(world.here("export", change, "--out", "pack", "--format", "json"))
+    assert told["files"] == sum(one.is_file() for one in (world.folder / "pack").rglob("*"))
     notices = json.loads(world.here("verify", "pack", "--format", "json"))["notices"]
     assert any("moved by hand to version 1, approved by Ben" in one for one in notices)
 

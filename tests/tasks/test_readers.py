@@ -79,6 +79,7 @@ def test_a_folder_is_read_whole_and_in_order(tmp_path: Path) -> None:
     [
         ("a.jsonl", b'{"text": "secret"}\n{broken secret', "line 2: not valid JSON"),
         ("a.jsonl", b'{"text": "x"}\n["secret"]', "line 2: expected a JSON object, found a list"),
+        ("a.jsonl", b'{"text": "secret \\ud800"}', "record 1: broken Unicode"),
         ("a.jsonl", b'{"text": 5}', "record 1: field 'text' should be text, but is a number"),
         ("a.jsonl", b'{"text": "x"}\n{"text": " "}', "record 2.*empty text"),
         ("a.jsonl", b'{"body": "secret"}', "record 1: no field 'text'; it has body"),
