@@ -25,6 +25,11 @@ WEEK = timedelta(days=7)
 APPROVERS = ("Ann", "Ben")
 CANDIDATE_DAYS = 14
 _LIMITS = {"max_share_removed": None, "attempts_per_step": 2}
+_DRIFT = {
+    # Wide enough for words that wander, narrow enough for a jump.
+    "data": {"unsure": "tell", "domain": 0.95, "unknown_words": 4.0, "embedding": 2.0},
+    "outputs": {"label_flip_rate": None, "next_token_kl": None},
+}
 
 
 class Crash(BaseException):
@@ -58,6 +63,8 @@ class Year:
     seed: int = 1
     lived: list[Lived] = field(default_factory=list)
     offset: timedelta = timedelta()
+    source: int = 1
+    """The week whose data lies there."""
 
     def live(self, weeks: list[Week]) -> None:
         """One week after the other."""
@@ -98,14 +105,18 @@ class Year:
         return APPROVERS[1:] if week.people == "reject" else APPROVERS
 
     def _prepare(self, number: int, week: Week) -> None:
-        source = number if week.fresh else number - 1
         if week.fresh:
+            self.source = number
             content = reviews(number, self.seed, sudden=week.sudden)
-            self.data.put(f"week-{source:02d}/part-0.jsonl", content)
-        limits = {"max_layers_removed": week.limit, **_LIMITS}
-        self._rewrite("policy.yaml", limits=limits, storage={"candidate_days": CANDIDATE_DAYS})
+            self.data.put(f"week-{number:02d}/part-0.jsonl", content)
+        self._rewrite(
+            "policy.yaml",
+            limits={"max_layers_removed": week.limit, **_LIMITS},
+            storage={"candidate_days": CANDIDATE_DAYS},
+            drift=_DRIFT,
+        )
         run = yaml.safe_load((self.life.folder / "run.yaml").read_text())
-        data = run["data"] | {"uri": self.data.uri(f"week-{source:02d}")}
+        data = run["data"] | {"uri": self.data.uri(f"week-{self.source:02d}")}
         self._rewrite("run.yaml", data=data, model={"source": f"model-{week.base}"})
 
     def _rewrite(self, name: str, **changes: Any) -> None:

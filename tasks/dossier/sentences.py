@@ -25,6 +25,8 @@ _FORMS = {
     "expected": r"[^;]*",
     "layers": r"\d+(?:, \d+)*",
     "currency": r"[A-Z]{3}",
+    "rule": r"[a-z]+(?:_[a-z]+)+",
+    "subject": r"[^;]+",
 }
 _MOST_PARTS = 4
 """Semicolons within one sentence, and one more."""
@@ -67,6 +69,10 @@ class Sentences:
             return self(text)
         if place == "column":
             return self._t.known(f"term.{text}", text)
+        if place == "rule":
+            return self._t(f"rule.{text}") if f"rule.{text}" in self._t.entries else None
+        if place == "subject":
+            return self._t("word.name", name=text)
         if place in ("seen", "expected"):
             return self._figures(text)
         return Figures(self._t.language).large(float(text)) if "e+" in text else text

@@ -135,6 +135,14 @@ def test_several_reasons_are_said_one_after_the_other():
     assert Sentences(ENGLISH)(joined) == joined
 
 
+def test_the_rules_that_opened_an_incident_are_said():
+    told = "kpi_retention sentiment.auc; data_contract"
+    assert "KPIの維持率：sentiment.auc" in str(Sentences(JAPANESE)(told))
+    assert "データ品質基準" in str(Sentences(JAPANESE)(told))
+    assert "data_contract" not in str(Sentences(ENGLISH)(told))
+    assert Sentences(JAPANESE)("latency got worse") is None
+
+
 def test_what_is_not_ours_stays_as_it_was_written():
     assert Sentences(JAPANESE)("a rule of your own said so") is None
     assert Sentences(JAPANESE)("it was not measured; a rule of your own said so") is None

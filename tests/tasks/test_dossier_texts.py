@@ -104,6 +104,7 @@ def test_japanese_is_japanese() -> None:
         "page.title",
         "section.kpis",
         "word.name",
+        "said.failed_check",
         "column.kpi",
         "column.avss",
         "column.block_influence",
