@@ -72,7 +72,7 @@ class Sentences:
         if place == "rule":
             return self._t(f"rule.{text}") if f"rule.{text}" in self._t.entries else None
         if place == "subject":
-            return self._t("word.name", name=text)
+            return self._t.known(f"drift_name.{text}", text)
         if place in ("seen", "expected"):
             return self._figures(text)
         return Figures(self._t.language).large(float(text)) if "e+" in text else text

@@ -10,6 +10,10 @@ import pytest
 from avss.profiling.costs import CostModel
 from avss.profiling.profile import Measured
 from policies.approvals import verify_decision
+from policies.measurements import DataFacts, DriftFacts
+from policies.measurements import Measured as Known
+from policies.policy import parse_policy
+from policies.watching import WATCH_RULES, WatchedKpi, WatchFacts, judge_watch
 from tasks.data.suites import ExpectationSuite
 from tasks.data.validation import ExpectationOutcome
 from tasks.dossier.sentences import Sentences
@@ -136,10 +140,33 @@ def test_several_reasons_are_said_one_after_the_other():
 
 
 def test_the_rules_that_opened_an_incident_are_said():
-    told = "kpi_retention sentiment.auc; data_contract"
-    assert "KPIの維持率：sentiment.auc" in str(Sentences(JAPANESE)(told))
-    assert "データ品質基準" in str(Sentences(JAPANESE)(told))
-    assert "data_contract" not in str(Sentences(ENGLISH)(told))
+    known = Known(value=0.7)
+    kpi = WatchedKpi(
+        name="sentiment.auc",
+        n=50,
+        value=0.5,
+        base_value=0.7,
+        retention=known,
+        retention_low=0.6,
+        promised=Known(value=0.99),
+    )
+    facts = WatchFacts(
+        change="line-0001",
+        model="0" * 64,
+        base_model="1" * 64,
+        sampled=50,
+        data=DataFacts(records=50, passed=False),
+        data_drift=DriftFacts(against=None),
+        kpis=(kpi,),
+    )
+    policy = parse_policy("name: trial\nmonitoring: {on_bad_data: alarm, min_of_promised: 0.9}\n")
+    failed = [one for one in judge_watch(facts, policy) if not one.passed]
+    assert {one.rule for one in failed} == {rule.name for rule in WATCH_RULES}
+    told = "; ".join(f"{one.rule} {one.subject}" for one in failed)
+    words = str(Sentences(JAPANESE)(told))
+    assert "運用中の維持率：sentiment.auc（昇格時の維持率との比較）" in words
+    assert "新しいデータ：" in words
+    assert "_" not in str(Sentences(ENGLISH)(told))
     assert Sentences(JAPANESE)("latency got worse") is None
 
 

@@ -10,6 +10,7 @@ import pytest
 import tasks.dossier
 from policies.policy_sections import DataDriftLimits, OutputDriftLimits, ScoreDriftLimits
 from policies.rules import RULES
+from policies.watching import WATCH_RULES
 from tasks.data.splits import SPLITS
 from tasks.dossier.facts import DriftFact, PolicyPoint, UnknownFact
 from tasks.dossier.resources import SIZES, TIMES
@@ -84,7 +85,7 @@ def of(family: str) -> set[str]:
 
 
 def test_every_rule_unknown_point_drift_and_resource_has_a_text() -> None:
-    assert of("rule") == {rule.name for rule in RULES}
+    assert of("rule") == {rule.name for rule in (*RULES, *WATCH_RULES)}
     assert of("unknown") >= kinds(UnknownFact, "kind")
     points = kinds(PolicyPoint, "kind")
     assert {name.removeprefix("any_") for name in of("policy")} == points
@@ -104,7 +105,6 @@ def test_japanese_is_japanese() -> None:
         "page.title",
         "section.kpis",
         "word.name",
-        "said.failed_check",
         "column.kpi",
         "column.avss",
         "column.block_influence",
