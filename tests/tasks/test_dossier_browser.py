@@ -97,9 +97,7 @@ def index() -> IndexFacts:
     )
     late = START + timedelta(days=150)
     events = (
-        EventFact(
-            kind="incident", at=late, version="2", reason="kept_of_promised sentiment.auc: 0.71"
-        ),
+        EventFact(kind="incident", at=late, version="2", reason="kept_in_use sentiment.auc"),
         EventFact(
             kind="rollback",
             at=late + timedelta(hours=2),
