@@ -11,7 +11,11 @@ from typing import Any
 from avss.batching import tokenize
 from avss.healing.own_text import own_text
 from avss.kpi_file.suite import KpiSuite, load_kpis
+from avss.kpis.prompts import fill
 from deployments.reviews import read_reviews
+
+_PROMPT = "Review: {text}\nThe sentiment of this review is"
+_LONGEST = 512
 
 REVIEW_KPIS = load_kpis(
     {
@@ -20,7 +24,7 @@ REVIEW_KPIS = load_kpis(
             {
                 "name": "sentiment",
                 "kind": "classification",
-                "prompt": "Review: {text}\nThe sentiment of this review is",
+                "prompt": _PROMPT,
                 "labels": {"positive": " positive", "negative": " negative"},
                 "target": "label",
                 "metrics": ["auc"],
@@ -60,8 +64,9 @@ class Measured:
 class Data:
     """Token sequences to fit, judge and probe on, texts to score, records to measure; all disjoint.
 
-    What is learned from is reviews and text that the base wrote itself; the questions and answers
-    are in neither, so what happens to them is forgetting.
+    What is learned from is reviews, every other one as the sentiment's prompt without its label,
+    and text that the base wrote itself; the questions and answers are in neither, so what happens
+    to them is forgetting.
     """
 
     fit: list[list[int]]
@@ -92,21 +97,27 @@ def load_data(
 ) -> Data:
     """Shuffle the reviews (seed 0): 379 to measure, 40 held out, 20 to probe, the rest to train on.
 
-    The first 70 of the rest fit the closed form. Of the text that the base wrote, a tenth is held
-    out, another tenth fits the closed form, all but the first trains.
+    The first 70 of the rest fit the closed form. Of the first 209 texts that the base wrote a
+    tenth is held out, another tenth fits the closed form; all that is not held out trains.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     records = [asdict(review) for review in read_reviews(reviews, scratch)]
     random.Random(0).shuffle(records)  # noqa: S311 - an order, not a secret
     records = list({record["text"]: record for record in records}.values())
     texts = [record["text"] for record in records]
-    tokens = tokenize(tokenizer, texts, max_length=512)
+    tokens = tokenize(tokenizer, texts, max_length=_LONGEST)
+    prompts = tokenize(tokenizer, [fill(_PROMPT, record) for record in records], max_length=None)
     held, probed, rest = 379, 419, 439
+    first = own[:209]
     return Data(
-        fit=tokens[rest : rest + 70] + own[1::10],
-        held_out=tokens[held:probed] + own[::10],
+        fit=tokens[rest : rest + 70] + first[1::10],
+        held_out=tokens[held:probed] + first[::10],
         probe=tokens[probed:rest],
-        train=tokens[rest:] + [row for at, row in enumerate(own) if at % 10],
+        train=[
+            prompts[at] if at % 2 and len(prompts[at]) <= _LONGEST else tokens[at]
+            for at in range(rest, len(tokens))
+        ]
+        + [row for at, row in enumerate(own) if at % 10 or at >= len(first)],
         scored=texts[probed:rest],
         measured=(
             Measured("reviews", REVIEW_KPIS, records[:held][:limit]),

@@ -89,11 +89,16 @@ def sleb(base: Any, _tokenizer: Any, data: Data, most: int) -> Iterator[Candidat
 
 
 def ours(*, heal: bool) -> Callable[..., Iterator[Candidate]]:
-    """Re-score, short-list, probe; with `heal`, compensate in closed form after every step."""
+    """Re-score, short-list, probe; with `heal`, compensate in closed form after every step.
 
-    def candidates(base: Any, tokenizer: Any, data: Data, most: int) -> Iterator[Candidate]:
-        model, passes = base, 0.0
-        for count in range(1, most + 1):
+    A walk that was cut off goes on `after` what it came to.
+    """
+
+    def candidates(
+        base: Any, tokenizer: Any, data: Data, most: int, after: Candidate | None = None
+    ) -> Iterator[Candidate]:
+        done, model, passes = after or (0, base, 0.0)
+        for count in range(done + 1, most + 1):
             names = shortlist(score_layers(model, tokenizer, data.scored), size=SHORTLIST)
             found = probe(model, data.probe, names)
             passes += 1 + found.forward_equivalents

@@ -92,9 +92,13 @@ class Job(LineView):
         """The policy's thresholds as the drift checks take them."""
         return drift_limits(self.policy)
 
+    def calibration(self, manifest: str) -> list[dict[str, Any]]:
+        """The calibration records, in an order whose every beginning is a stratified sample."""
+        return stratified(self.records(manifest, "calibration"))
+
     def texts(self, manifest: str) -> list[str]:
-        """The calibration text, in an order whose every beginning is a stratified sample."""
-        return [row["text"] for row in stratified(self.records(manifest, "calibration"))]
+        """The text of the calibration records, in the same order."""
+        return [row["text"] for row in self.calibration(manifest)]
 
 
 def drift_limits(policy: Policy) -> DriftLimits:

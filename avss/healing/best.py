@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from avss.architecture import find_stack
 from avss.batching import tokenize
@@ -18,8 +18,11 @@ from avss.language_loss import mean_loss
 from avss.loading import load_model, load_tokenizer, placement_of
 
 _MAX_LENGTH = 512
+"""Tokens of a text that heal; what is longer is cut."""
 _JUDGES = 5
 """One text in so many judges the healing, the others fit it."""
+
+_Text = TypeVar("_Text")
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ def heal(
     held_out: Sequence[Sequence[int]],
     *,
     methods: Sequence[Method],
+    prompts: Sequence[Sequence[int]] = (),
     training: Training = Training(),
     batch_tokens: int = 1024,
     progress: Callable[[TrainingProgress], None] | None = None,
@@ -54,7 +58,8 @@ def heal(
     """Heal `candidate`, which is `base` without some layers, by the `methods`, one after the other.
 
     Each method starts from the best model so far and is judged on `held_out`; the cut itself always
-    counts ("none"). Distillation comes last, since it starts best from what is healed already.
+    counts ("none"). Distillation comes last, since it starts best from what is healed already; it
+    also learns from `prompts`, what the model will be asked, and from text of the base's own.
     The report holds every method with its loss. Neither model given is changed.
 
     Raises what `heal_closed_form` and `distil` raise.
@@ -64,7 +69,8 @@ def heal(
         best, report = heal_closed_form(best, base, sequences, held_out, batch_tokens=batch_tokens)
         reports.append(report)
     if "distilled" in methods:
-        text = [*sequences, *_own(base, tokenizer, sequences, training)]
+        given = [*sequences, *prompts]
+        text = [*given, *_own(base, tokenizer, given, training)]
         best, report = distil(
             best,
             base,
@@ -135,12 +141,10 @@ def first_tokens(tokenizer: Any, texts: Sequence[str], budget: int) -> list[list
     return chosen
 
 
-def split_text(
-    sequences: Sequence[Sequence[int]],
-) -> tuple[list[Sequence[int]], list[Sequence[int]]]:
-    """The text that teaches and the text that judges: every fifth."""
-    teach = [tokens for at, tokens in enumerate(sequences) if at % _JUDGES]
-    return teach, list(sequences[::_JUDGES])
+def split_text(texts: Sequence[_Text]) -> tuple[list[_Text], list[_Text]]:
+    """The texts (or tokens, or records) that teach and those that judge: every fifth."""
+    teach = [text for at, text in enumerate(texts) if at % _JUDGES]
+    return teach, list(texts[::_JUDGES])
 
 
 def _own(

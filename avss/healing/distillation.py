@@ -39,7 +39,7 @@ class DistillationPlan:
     """How to train.
 
     `tokens` is the budget, repeats included; `rank` of the adapters, None to train every weight of
-    the layers; `logits`, `text` and `hidden` weigh the parts of the loss (see DistillationLoss).
+    the layers; `logits`, `text`, `ends` and `hidden` weigh the loss (see DistillationLoss).
     A batch that does not fit into memory is learned from in parts, to the same step but for
     rounding. The held-out text is measured `evaluations` times; after `patience` of them in a row
     without a new low, training stops early. The same plan, text and seed give the same model on
@@ -51,6 +51,7 @@ class DistillationPlan:
     learning_rate: float = 5e-4
     logits: float = 0.7
     text: float = 0.3
+    ends: float = 0.4
     hidden: float = 0.1
     batch_tokens: int = 1024
     evaluations: int = 10
@@ -116,7 +117,7 @@ class _Run:
         self._fits = plan.batch_tokens
         torch.manual_seed(plan.seed)
         pairs = aligned_states(candidate, base) if plan.hidden > 0 else ()
-        self._loss = DistillationLoss(plan.logits, plan.text, plan.hidden, pairs)
+        self._loss = DistillationLoss(plan.logits, plan.text, plan.ends, plan.hidden, pairs)
         self._teacher = Teacher(base, [theirs for _, theirs in pairs])
         own = copy.deepcopy(candidate)
         self._student = open_layers(own) if plan.rank is None else add_adapters(own, plan.rank)

@@ -23,11 +23,14 @@ class DistillationLoss:
 
     All are means over the predicted tokens, in nats; the state error is the squared distance of
     hidden states as a share of the teacher's, averaged over `pairs` of (student's, teacher's)
-    indices into the states. (Hinton et al. 2015; Sanh et al. 2019; Muralidharan et al. 2024.)
+    indices into the states. What would be said next after a sequence, where a prompt ends and a
+    KPI reads, adds its KL: it weighs `ends` times as much as the sequence's tokens together.
+    (Hinton et al. 2015; Sanh et al. 2019; Muralidharan et al. 2024.)
     """
 
     logits: float
     text: float
+    ends: float
     hidden: float
     pairs: tuple[tuple[int, int], ...]
 
@@ -48,6 +51,8 @@ class DistillationLoss:
             self.logits,
             self.text,
         )
+        if self.ends > 0:
+            loss = loss + self.ends * _error_after(ours.logits, lesson.logits, batch)
         if self.hidden > 0 and self.pairs:
             errors = _state_errors(ours.hidden_states, lesson, self.pairs, batch)
             loss = loss + self.hidden * errors.to(loss.device)
@@ -91,6 +96,19 @@ class _SoftCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *outer: Any) -> Any:
         (gradient,) = ctx.saved_tensors
         return gradient.mul_(outer[0].to(gradient.dtype)), None, None, None, None
+
+
+def _error_after(student: Tensor, teacher: Tensor, batch: TokenBatch) -> Tensor:
+    """KL(teacher || student) after the last token of each row: a mean weighted by their tokens."""
+    lengths = batch.attention_mask.sum(dim=1).to(student.device)
+    rows = torch.arange(len(lengths), device=student.device)
+    ours, theirs = (
+        logits.to(student.device)[rows, lengths - 1].float().log_softmax(-1)
+        for logits in (student, teacher)
+    )
+    missed = functional.kl_div(ours, theirs, reduction="none", log_target=True).sum(-1)
+    predicted = (lengths - 1).to(missed.dtype)
+    return (missed * predicted).sum() / predicted.sum()
 
 
 def aligned_states(candidate: Any, base: Any) -> tuple[tuple[int, int], ...]:

@@ -9,6 +9,8 @@ from avss.errors import UnsupportedArchitectureError
 from avss.healing.best import Training, first_tokens, heal, split_text
 from avss.healing.closed_form import FewTokensWarning
 from avss.healing.distillation import DistillationPlan
+from avss.kpis.asked import asked
+from avss.kpis.subject import Subject
 from avss.scoring.observations import Observations
 from avss.scoring.observer import Source
 from avss.selection import shortlist
@@ -149,8 +151,7 @@ def _heal(
 ) -> tuple[Any, dict[str, Any]]:
     """Healed and reported; a training that died half way goes on from its checkpoint."""
     healing = job.policy.healing
-    budget = job.policy.calibration.max_tokens
-    fit, judge = split_text(first_tokens(base.tokenizer, job.texts(manifest), budget))
+    fit, judge, prompts = _lessons(job, base, manifest)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FewTokensWarning)  # the report holds it
@@ -161,6 +162,7 @@ def _heal(
                 fit,
                 judge,
                 methods=healing.methods,
+                prompts=prompts,
                 training=Training(
                     DistillationPlan(tokens=healing.training_tokens),
                     healing.own_text_share,
@@ -171,3 +173,18 @@ def _heal(
     except UnsupportedArchitectureError as error:
         return cut, {"method": "none", "reason": str(error)}
     return healed, report.to_json()
+
+
+def _lessons(
+    job: Job, base: LoadedModel, manifest: str
+) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
+    """Tokens of calibration text to fit and to judge on, and what the KPIs ask of the former."""
+    budget = job.policy.calibration.max_tokens
+    teach, judge = split_text(job.calibration(manifest))
+    fit, held_out = (
+        first_tokens(base.tokenizer, [record["text"] for record in records], round(budget * share))
+        for records, share in ((teach, 0.8), (judge, 0.2))
+    )
+    subject = Subject(base.model, base.tokenizer, batch_tokens=_MAX_LENGTH)
+    prompts = asked(subject, job.suite, teach[: len(fit)], max_length=_MAX_LENGTH)
+    return fit, held_out, prompts

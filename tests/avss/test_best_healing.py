@@ -71,6 +71,31 @@ def test_a_method_that_makes_it_worse_is_reported_and_not_kept(sharp, words, tex
     assert loss_of(healed, text[80:]) == report.loss_after == losses["closed_form"]
 
 
+def test_what_the_model_will_be_asked_is_kept_better_when_it_is_taught(sharp, words, text):
+    cut = remove_layers(sharp, [3])
+    prompts = [tokens[:12] for tokens in text[80:]]
+
+    def missed(prompts_taught):
+        healed, _ = heal(
+            cut,
+            sharp,
+            words,
+            text[:80],
+            text[80:],
+            methods=("distilled",),
+            prompts=prompts_taught,
+            training=Training(replace(PLAN, tokens=8000)),
+        )
+        ids = torch.tensor(prompts)
+        with torch.no_grad():
+            ours, theirs = (
+                model(input_ids=ids).logits[:, -1].log_softmax(-1) for model in (healed, sharp)
+            )
+        return (theirs.exp() * (theirs - ours)).sum(-1).mean().item()
+
+    assert missed(prompts) < 0.9 * missed(())
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.0])
 def test_a_share_that_cannot_be_is_refused(share):
     with pytest.raises(InputError, match="own_share"):

@@ -5,7 +5,8 @@ import torch
 from torch.nn import functional
 
 from avss.batching import token_batches
-from avss.healing.loss import soft_cross_entropy
+from avss.cutting.pruning import remove_layers
+from avss.healing.loss import DistillationLoss, soft_cross_entropy
 from avss.healing.teacher import Teacher
 
 
@@ -25,6 +26,28 @@ def test_value_and_gradient_follow_from_autograd(weights, rows):
     (3 * expected).backward()
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
     torch.testing.assert_close(ours.grad, plain.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_what_is_said_after_a_text_weighs_as_a_share_of_its_tokens(llama):
+    text = [[5, 7, 11, 13, 2], [3, 9], [8, 8, 8]]
+    (batch,) = token_batches(text, batch_tokens=64)
+    lesson, student = Teacher(llama).lesson(batch), remove_layers(llama, [2])
+    without, with_ends = (
+        DistillationLoss(0.7, 0.3, ends, 0.0, ())(student, lesson, batch).item()
+        for ends in (0.0, 4.0)
+    )
+    missed = [
+        functional.kl_div(
+            student(input_ids=ids).logits[0, -1].log_softmax(-1),
+            llama(input_ids=ids).logits[0, -1].log_softmax(-1),
+            reduction="sum",
+            log_target=True,
+        ).item()
+        for ids in (torch.tensor([tokens]) for tokens in text)
+    ]
+    expected = 4 * (4 * missed[0] + missed[1] + 2 * missed[2]) / 7
+    assert expected > 0
+    assert with_ends - without == pytest.approx(expected, rel=1e-3)
 
 
 def test_a_lesson_is_what_the_model_computes_however_often_it_is_asked(llama):
