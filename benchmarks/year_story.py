@@ -7,6 +7,7 @@ from dataclasses import dataclass
 WORDS = [f"w{number}" for number in range(60)]
 RECORDS = 240
 WEEKS = 52
+QUARTER = 13
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def whole_year(seed: int) -> list[Week]:
     draw = random.Random(seed)  # noqa: S311 - a story, not a secret
     weeks = []
     for number in range(WEEKS):
-        in_quarter = number % 13
+        in_quarter = number % QUARTER
         weeks.append(
             Week(
                 fresh=number == 0 or draw.random() > 0.15,
@@ -58,7 +59,7 @@ def whole_year(seed: int) -> list[Week]:
                 people=draw.choices(["approve", "reject", "silent"], [6, 2, 1])[0],
                 dies_at=draw.randint(2, 14) if draw.random() < 0.2 else None,
                 limit=1 + in_quarter // 4,
-                base=number // 13,
+                base=number // QUARTER,
                 rollback=number == 34,
             )
         )

@@ -27,6 +27,7 @@ def test_weeks_of_a_line(world, stack, make_tiny_model, tmp_path, monkeypatch):
     year.live(list(WEEKS.values()))
     assert [one.outcome for one in year.lived] == [told.split(":")[0] for told in WEEKS]
     assert [one.steps for one in year.lived] == [1, 0, 1, 0, 0]
+    assert [one.attempts for one in year.lived] == [1, 0, 1, 0, 0]
     assert year.life.view.state.live.id == f"{world.line}-0001"
     kept = year.models_kept()
     assert plan_cleaning(year.places).leftovers == ()  # by the clock on the wall nothing is old yet
