@@ -42,7 +42,8 @@ _PICTURES = {"year": "../year.svg", "growth": "growth.svg"}
 
 def main() -> int:
     """Run what is asked for; 1 where a benchmark failed."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    told = (__doc__ or "").partition("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=told)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(_COMMANDS))
     names = parser.parse_args().names or list(_COMMANDS)
     if unknown := sorted(set(names) - set(_COMMANDS)):

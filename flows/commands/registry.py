@@ -152,7 +152,7 @@ def export(
     ] = None,
     gguf: Annotated[
         Path | None,
-        typer.Option(help="Also write a GGUF file; needs the extra avss[gguf].", metavar="FILE"),
+        typer.Option(help="Also write a GGUF file; needs the extra `gguf`.", metavar="FILE"),
     ] = None,
     work: WorkOption = None,
     ledger: LedgerOption = None,
