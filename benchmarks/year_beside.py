@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.year_line import Lived, Year
 from benchmarks.year_story import Week
 
-TURNS = 4
+TURNS = 6
 
 NewLine = Callable[[int], Year]
 """A line without a record, whose next week is the one of this number."""
