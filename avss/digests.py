@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,13 +31,16 @@ def folder_digest(folder: str | Path) -> FolderDigest:
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"{root} is not a folder: expected a model folder.")
-    files = {
-        path.relative_to(root).as_posix(): file_digest(path)
+    paths = [
+        path
         for path in sorted(root.rglob("*"))
         if path.is_file() and _counts(path.relative_to(root))
-    }
-    if not files:
+    ]
+    if not paths:
         raise InputError(f"{root} holds no files: expected a model folder.")
+    with ThreadPoolExecutor() as pool:  # hashing leaves Python's lock to others
+        names = (path.relative_to(root).as_posix() for path in paths)
+        files = dict(zip(names, pool.map(file_digest, paths), strict=True))
     return FolderDigest(files, digest_of_files(files))
 
 
