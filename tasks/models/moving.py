@@ -68,11 +68,14 @@ def move_alias(
 
     Raises:
         PolicyError: there is no such version, or another move is being decided on.
-        RegistryError: the files of the version to go to are damaged, or MLflow fails.
+        RegistryError: the version to go to was deleted from MLflow, its files are damaged, or
+            MLflow fails.
         ConflictError: other processes keep appending to the record.
     """
     if keeper.state.open_move is None:
         target, change = target_of(keeper.state, wish)
+        if target.registered:
+            _check_version(keeper.line, target.registered.version)
         _check_files(keeper, target.model)
         roster = keeper.documents.put_bytes(keeper.roster.document())
         keeper.documents.put_bytes(keeper.policy.document())
@@ -130,6 +133,16 @@ def _next(keeper: Keeper, state: State) -> Said | None:
             number = move.asked.number
             return lambda now: record_answer(envelope, expected, number, now=now)
     return None
+
+
+def _check_version(line: str, version: str) -> None:
+    """Nobody shall sign what MLflow can no longer do."""
+    if version not in {one.version for one in Registry().versions(line)}:
+        raise RegistryError(
+            f"Version {version} of {line} was deleted from MLflow, so no alias can lead to it. "
+            "Restore MLflow from a back-up, or name another version: "
+            "avss registry promote LINE VERSION."
+        )
 
 
 def _check_files(keeper: Keeper, digest: str) -> None:

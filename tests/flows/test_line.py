@@ -82,6 +82,7 @@ def test_a_line_is_registered_audited_and_rolled_back(world, life, stack, review
     assert served == life.view.change(world.change).model
     left = json.loads(world.here("gc", "--dry-run", "--format", "json"))
     assert not any(one["change"].startswith(world.line) for one in left["leftovers"])
+    a_version_deleted_from_mlflow_is_named_and_not_gone_to(world)
     third = life.run()  # the limit lets one more layer go from version 1
     assert life.view.change(third.change).opened.start_model == change.opened.start_model
 
@@ -200,6 +201,17 @@ def rolled_back_by_hand_within_a_minute(world, life, change):
     assert any("moved by hand to version 1, approved by Ben" in one for one in notices)
 
 
+def a_version_deleted_from_mlflow_is_named_and_not_gone_to(world):
+    new_client().delete_model_version(world.line, "2")
+    report = json.loads(world.here("registry", "audit", world.line, "--format", "json", code=5))
+    assert ("version", f"{world.line} version 2") in {
+        (one["kind"], one["subject"]) for one in report["findings"]
+    }
+    asked = world.here("registry", "promote", world.line, "2", code=2)
+    assert "deleted from MLflow" in asked
+    assert world.view.state.open_move is None
+
+
 class Crash(BaseException):
     """What no handler of ours catches, as a killed process."""
 
@@ -266,7 +278,13 @@ BORDERS = (
 
 
 def test_a_registration_that_dies_anywhere_is_finished_by_the_next_run(world, life, monkeypatch):
-    life.answer(life.run().change, *PEOPLE)
+    distils = {"methods": ["closed_form", "distilled"], "training_tokens": 400}
+    world.rewrite("policy.yaml", healing=distils)
+    begun = life.run().change
+    built = life.view.change(begun).steps[0].attempts[-1].built
+    tried = life.view.documents.get(built.build)["tried"]
+    assert [one["method"] for one in tried] == ["none", "closed_form", "distilled"]
+    life.answer(begun, *PEOPLE)
     for owner, name, dying in BORDERS:
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, dying(getattr(owner, name)))
