@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from rich.console import Console
 
@@ -20,6 +19,7 @@ from flows.optimize import ConfigParameter, job_of, line_in_name
 from flows.progress import progress
 from flows.recording import append
 from flows.server import require_prefect
+from flows.stages import run_stage
 from flows.terminal import terminal
 from policies.entries import Body, Entry, MonitorChecked
 from policies.errors import PolicyError
@@ -27,7 +27,6 @@ from policies.lifecycle import ChangeState, State, Wish, advance, closing_due, i
 from policies.watching import WatchFacts
 from tasks import clock
 from tasks.errors import RegistryError
-from tasks.faults import guarded
 from tasks.job import Job
 from tasks.models.audit import AuditReport, audit_line
 from tasks.models.moving import move_alias
@@ -165,10 +164,8 @@ def _may_follow(state: State, entry: Entry) -> None:
 
 
 def _step(job: Job, name: str, work: Callable[..., Any], *arguments: Any) -> Any:
-    """One part as a Prefect task run; what foreign errors quote is kept out of the logs."""
-    run = task(name=name, cache_policy=NO_CACHE)(guarded(name, work))
     with progress(name.capitalize()) as job.report:
-        return run(job, *arguments)
+        return run_stage(name, work, job, *arguments)
 
 
 def _audit(job: Job) -> AuditReport:

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 from prefect.runtime import deployment, flow_run
 from prefect.states import Completed
 from prefect.states import State as RunState
@@ -25,6 +24,7 @@ from flows.narrative import Narrator
 from flows.progress import progress
 from flows.recording import append
 from flows.server import require_prefect
+from flows.stages import run_stage
 from flows.terminal import terminal
 from flows.waiting import FLOW, let_go, own_change, suspend_for
 from policies.entries import Body, Entry, FaultRecorded, RosterChanged, RunResumed
@@ -54,7 +54,7 @@ from policies.lifecycle import (
     open_action,
 )
 from tasks.errors import LeaseError, RunFileError
-from tasks.faults import guarded, public_message
+from tasks.faults import public_message
 from tasks.fitness import check_same_rules
 from tasks.job import Job
 from tasks.record.journal import Dated
@@ -208,10 +208,9 @@ def _closed(state: State, change: str) -> Ending:
 def perform(job: Job, state: State, action: Action) -> Body | Dated | None:
     """One stage as a Prefect task run; what fails is recorded before it is raised."""
     name, stage = MISSION[type(action)]
-    run = task(name=name, task_run_name=title(action), cache_policy=NO_CACHE)(guarded(name, stage))
     try:
         with progress(title(action)) as job.report:
-            return run(job, state, action)
+            return run_stage(name, stage, job, state, action, title=title(action))
     except Exception as error:
         if state.change is not None:
             fault = FaultRecorded(

@@ -30,8 +30,6 @@ from tasks.run_file import RunFile
 class Job(LineView):
     """One run's hands: what the line's readers see, and the run, the models and the job's key.
 
-    No dataclass on purpose: Prefect walks through those that are given to its tasks.
-
     Raises:
         PolicyError, InputError, DecisionError, RunFileError: the policy, KPIs, roster or the
             job's key cannot be used.
