@@ -171,6 +171,8 @@ def export(
         print_json(found.to_json())
     else:
         out.print(f"{found.folder}: version {found.version}, {found.digest}", markup=False)
+        if found.gguf:
+            out.print(f"{found.gguf}: the same for llama.cpp", markup=False)
 
 
 def _move(
