@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,16 +30,13 @@ def folder_digest(folder: str | Path) -> FolderDigest:
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"{root} is not a folder: expected a model folder.")
-    paths = [
-        path
+    files = {
+        path.relative_to(root).as_posix(): file_digest(path)
         for path in sorted(root.rglob("*"))
         if path.is_file() and _counts(path.relative_to(root))
-    ]
-    if not paths:
+    }
+    if not files:
         raise InputError(f"{root} holds no files: expected a model folder.")
-    with ThreadPoolExecutor() as pool:  # hashing leaves Python's lock to others
-        names = (path.relative_to(root).as_posix() for path in paths)
-        files = dict(zip(names, pool.map(file_digest, paths), strict=True))
     return FolderDigest(files, digest_of_files(files))
 
 

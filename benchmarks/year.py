@@ -76,7 +76,8 @@ def stack(scratch: Path) -> Iterator[Callable[..., Year]]:
     try:
         os.environ |= servers.environment() | {"AVSS_HOME": str(scratch / "year" / "home")}
         from tests.conftest import Servers
-        from tests.flows.conftest import new_world, tiny_model
+        from tests.flows.parts import tiny_model
+        from tests.flows.world import new_world
 
         def line(name: str, week: int, seed: int, offset: timedelta = timedelta()) -> Year:
             folder, names = scratch / name, BucketNames()

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field, ValidationError
 
 from policies.measurements import Measurements
-from tasks.dossier.facts import Number
+from tasks.dossier.facts.base import Number
 from tasks.dossier.science import Document
 from tasks.errors import DataError
 

@@ -17,7 +17,9 @@ from tasks.dossier.documents import (
     read_document,
     read_evidence,
 )
-from tasks.dossier.facts import AskFact, CandidateFact, DigestFact, DossierFacts, LedgerFact
+from tasks.dossier.facts.choice import CandidateFact
+from tasks.dossier.facts.decision import AskFact, DigestFact, LedgerFact
+from tasks.dossier.facts.dossier import DossierFacts
 from tasks.dossier.policy_points import policy_fact
 from tasks.dossier.resources import cost_fact, profile_facts
 from tasks.dossier.science import (

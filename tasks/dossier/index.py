@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
-from tasks.dossier.facts import Facts, Number, Outcome
+from tasks.dossier.facts.base import Facts, Number, Outcome
 from tasks.dossier.figures import Figures
 from tasks.dossier.pictures.timeline import BASE, Moment, timeline
 from tasks.dossier.render import MOST_ROWS, environment

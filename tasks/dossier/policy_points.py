@@ -5,7 +5,7 @@ from __future__ import annotations
 from policies.policy import DEFAULT_GATE, Policy
 from policies.policy_sections import KpiGate
 from policies.schema import Step
-from tasks.dossier.facts import PolicyFact, PolicyPoint
+from tasks.dossier.facts.decision import PolicyFact, PolicyPoint
 
 
 def policy_fact(

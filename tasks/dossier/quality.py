@@ -9,11 +9,11 @@ from tasks.dossier.documents import (
     DriftDocument,
     EvidenceDocument,
 )
-from tasks.dossier.facts import (
-    DriftFact,
+from tasks.dossier.facts.base import Outcome
+from tasks.dossier.facts.data import DriftFact
+from tasks.dossier.facts.quality import (
     ExampleFact,
     KpiFact,
-    Outcome,
     OutputFact,
     RareCaseFact,
     SliceFact,

@@ -11,16 +11,10 @@ from tasks.dossier.documents import (
     SnapshotDocument,
     ValidationDocument,
 )
-from tasks.dossier.facts import (
-    DataFact,
-    ExpectationFact,
-    HealingFact,
-    LayerFact,
-    Outcome,
-    PlainChoiceFact,
-    ProbeFact,
-    VerdictFact,
-)
+from tasks.dossier.facts.base import Outcome
+from tasks.dossier.facts.choice import HealingFact, LayerFact, PlainChoiceFact, ProbeFact
+from tasks.dossier.facts.data import DataFact, ExpectationFact
+from tasks.dossier.facts.quality import VerdictFact
 from tasks.dossier.science import (
     HealingDocument,
     ProbeDocument,

@@ -13,7 +13,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from tasks.dossier.facts import DossierFacts, VerdictFact
+from tasks.dossier.facts.dossier import DossierFacts
+from tasks.dossier.facts.quality import VerdictFact
 from tasks.dossier.figures import Figures, visible
 from tasks.dossier.pictures.balance import balance
 from tasks.dossier.pictures.forest import forest

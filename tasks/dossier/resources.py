@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from policies.measurements import Measurements, Ratio
-from tasks.dossier.facts import CostFact, ProfileFact
+from tasks.dossier.facts.resources import CostFact, ProfileFact
 from tasks.dossier.science import ProfileDocument, ProfileSize
 
 SIZES = ("parameters", "bytes_on_disk", "resident_bytes", "kv_bytes_per_token")

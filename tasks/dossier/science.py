@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from tasks.dossier.facts import Number
+from tasks.dossier.facts.base import Number
 
 
 class Document(BaseModel):

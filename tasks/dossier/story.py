@@ -7,15 +7,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from tasks.dossier.facts import (
-    DossierFacts,
-    PlainChoiceFact,
-    PolicyPoint,
-    ProfileFact,
-    SliceFact,
-    UnknownFact,
-    VerdictFact,
-)
+from tasks.dossier.facts.choice import PlainChoiceFact
+from tasks.dossier.facts.decision import PolicyPoint, UnknownFact
+from tasks.dossier.facts.dossier import DossierFacts
+from tasks.dossier.facts.quality import SliceFact, VerdictFact
+from tasks.dossier.facts.resources import ProfileFact
 from tasks.dossier.figures import UNKNOWN, Figures
 from tasks.dossier.sentences import Sentences
 from tasks.dossier.texts import Texts

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import takewhile
 
 from tasks.dossier.documents import EvidenceDocument
-from tasks.dossier.facts import ReachFact, RetentionFact, TradeoffPoint, surely_kept
+from tasks.dossier.facts.quality import ReachFact, RetentionFact, TradeoffPoint, surely_kept
 from tasks.dossier.resources import cost_fact, speed
 from tasks.dossier.science import KpisDocument, ProfileDocument
 

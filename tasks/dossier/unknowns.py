@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tasks.dossier.facts import DossierFacts, KpiFact, UnknownFact
+from tasks.dossier.facts.decision import UnknownFact
+from tasks.dossier.facts.dossier import DossierFacts
+from tasks.dossier.facts.quality import KpiFact
 from tasks.dossier.science import KpisDocument
 
 _WIDE_RANKS = 3

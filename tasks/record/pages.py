@@ -8,7 +8,7 @@ from policies.entries import DecisionRecorded
 from policies.lifecycle import ChangeState, Request
 from policies.schema import Step
 from tasks.dossier import StepSource, Surroundings, gather, render
-from tasks.dossier.facts import AskFact, DecisionFact, LedgerFact
+from tasks.dossier.facts.decision import AskFact, DecisionFact, LedgerFact
 from tasks.record.line_view import LineView
 
 

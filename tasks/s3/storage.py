@@ -5,7 +5,6 @@ import os
 import tempfile
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -177,12 +176,6 @@ class ObjectStore:
         progress: Progress | None = None,
     ) -> str:
         """Download to `path`, all or nothing; returns the SHA-256 of what was written, in hex."""
-        self._download(key, path, version_id, progress)
-        return file_sha256(path)
-
-    def _download(
-        self, key: str, path: Path, version_id: str | None, progress: Progress | None
-    ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         os.close(handle)
@@ -196,9 +189,11 @@ class ObjectStore:
                     ExtraArgs=_version(version_id),
                     Callback=progress,
                 )
+            digest = file_sha256(part)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+        return digest
 
     def sync_file(
         self,
@@ -255,19 +250,14 @@ class ObjectStore:
         if not keys:
             raise MissingError(f"{self.uri()} is empty: no object has this prefix.")
         digests: dict[str, str] = {}
-        fetched: dict[str, Future[str]] = {}
-        with ThreadPoolExecutor(1) as beside:  # a file is read again while the next one comes
-            for key in keys:
-                path = folder / key
-                if not path.resolve().is_relative_to(folder.resolve()):
-                    raise StorageError(f"{self.uri(key)}: the key leaves its folder; rename it.")
-                present = file_sha256(path) if path.is_file() else None
-                if present and self._sha256(key) == present:
-                    digests[key] = present
-                else:
-                    self._download(key, path, None, progress)
-                    fetched[key] = beside.submit(file_sha256, path)
-            digests |= {key: digest.result() for key, digest in fetched.items()}
+        for key in keys:
+            path = folder / key
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise StorageError(f"{self.uri(key)}: the key leaves its folder; rename it.")
+            present = file_sha256(path) if path.is_file() else None
+            if present is None or self._sha256(key) != present:
+                present = self.download_file(key, path, progress=progress)
+            digests[key] = present
         return digests
 
     def _sha256(self, key: str) -> str | None:

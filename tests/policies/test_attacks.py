@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from policies import dsse, lifecycle
+from policies import dsse, lifecycle, measurements
 from policies import entries as law
 from policies.approvals import record_decision
 from policies.canonical import canonical_bytes, digest
@@ -14,6 +14,7 @@ from policies.keys import public_line
 from policies.pack import MANIFEST, PAYLOAD_TYPE, PackManifest, read_pack
 from policies.roster import Roster
 from policies.verification import verify_pack
+from tests.policies.job import body_of, evidence_of, found_in
 
 
 def refused(world, body):
@@ -135,10 +136,10 @@ def judged(world, **changes):
     """A judgement of step 1 whose measurements differ from the honest ones."""
     while not isinstance(world.next(), lifecycle.MeasureCandidate):
         world.perform(world.next())
-    found = world.facts(1, 1).model_copy(update=changes)
+    found = found_in(world, 1, 1).model_copy(update=changes)
     measured = law.CandidateMeasured(step=1, attempt=1, measurements=world.put(found))
     world.append(measured)
-    evidence = world.evidence(1, found)
+    evidence = evidence_of(world, 1, found)
     return law.CandidateJudged(
         step=1,
         attempt=1,
@@ -160,7 +161,7 @@ def test_measurements_that_hide_what_the_contract_said(world):
 
 def world_data(world, **changes):
     values = {"records": 900, "passed": True, "failures": ()}
-    return type(world).data_facts(**{**values, **changes})
+    return measurements.DataFacts(**{**values, **changes})
 
 
 def test_a_kpi_that_was_left_out_because_it_failed(new_world):
@@ -174,8 +175,8 @@ def test_a_kpi_that_was_left_out_because_it_failed(new_world):
 def test_evidence_that_names_another_document_than_the_record(world, name):
     while not isinstance(world.next(), lifecycle.JudgeCandidate):
         world.perform(world.next())
-    honest = world.body_of(world.next())
-    evidence = world.evidence(1, world.facts(1, 1))
+    honest = body_of(world, world.next())
+    evidence = evidence_of(world, 1, found_in(world, 1, 1))
     documents = {**evidence.documents, name: world.put({"prettier": True})}
     forged = evidence.model_copy(update={"documents": documents})
     lie = honest.model_copy(update={"evidence": world.put(forged)})

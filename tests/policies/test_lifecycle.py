@@ -11,6 +11,7 @@ from policies.approvals import record_decision
 from policies.canonical import digest
 from policies.errors import LawError, UnlawfulTransitionError
 from policies.policy import parse_policy
+from tests.policies.job import body_of
 
 OVERRIDE = """
 name: lenient
@@ -328,7 +329,7 @@ def test_a_protected_layer_is_not_even_short_listed(world):
 def test_verdicts_must_carry_the_judgement(world):
     while not isinstance(world.next(), lifecycle.JudgeCandidate):
         world.perform(world.next())
-    judged = world.body_of(world.next())
+    judged = body_of(world, world.next())
     for lie in ({"passed": False}, {"verdicts": ()}):
         with pytest.raises(UnlawfulTransitionError, match="does not follow from its verdicts"):
             world.append(judged.model_copy(update=lie))

@@ -7,6 +7,7 @@ from policies import lifecycle
 from policies.canonical import digest
 from policies.errors import UnlawfulTransitionError
 from policies.verification import verify_pack
+from tests.policies.job import body_of
 
 
 def opened(world, **changes):
@@ -102,7 +103,7 @@ def test_a_job_that_proposes_it_nevertheless_is_found_out(line):
     line.split, line.like = digest(b"this week"), ("reviews-0001",)
     opened(line)
     action = went_on_to(line, lifecycle.RankLayers)
-    honest = line.body_of(action)
+    honest = body_of(line, action)
     lie = honest.model_copy(update={"shortlist": (layer, *honest.shortlist[1:])})
     with pytest.raises(UnlawfulTransitionError, match="not what the policy lets follow"):
         line.append(lie)

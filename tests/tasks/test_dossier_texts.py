@@ -12,7 +12,8 @@ from policies.policy_sections import DataDriftLimits, OutputDriftLimits, ScoreDr
 from policies.rules import RULES
 from policies.watching import WATCH_RULES
 from tasks.data.splits import SPLITS
-from tasks.dossier.facts import DriftFact, PolicyPoint, UnknownFact
+from tasks.dossier.facts.data import DriftFact
+from tasks.dossier.facts.decision import PolicyPoint, UnknownFact
 from tasks.dossier.resources import SIZES, TIMES
 from tasks.dossier.texts import LANGUAGES, load_texts
 

@@ -4,97 +4,26 @@ What the server refuses is tried in place. What it cannot refuse, since the atta
 is tried on a copy in a bucket without any lock.
 """
 
-import base64
-import json
 import threading
-from dataclasses import replace
 from datetime import timedelta
-from hashlib import sha256
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from policies import dsse
-from policies.canonical import canonical_bytes
 from policies.checkpoints import Checkpoint, check_history
-from policies.entries import ChangeOpened, FaultRecorded
 from policies.errors import LawError, VerificationError
 from policies.keys import fingerprint
-from policies.ledger import PAYLOAD_TYPE, Chain, seal
+from policies.ledger import PAYLOAD_TYPE, seal
 from tasks import clock
 from tasks.errors import ConflictError, RunFileError, StorageError
 from tasks.record.checkpoints import check, lay_down, prove, sign_checkpoint
 from tasks.record.job_keys import first_key, published_key
-from tasks.record.journal import Journal, Record
-from tasks.record.kept_entries import KeptEntries
+from tasks.record.journal import Record
 from tasks.record.key_rotation import key_history, replace_key
 from tasks.record.ledger_store import LedgerStore
 from tasks.s3.client import new_client
 from tasks.s3.storage import ObjectStore
-
-LOCKED = timedelta(minutes=1)
-
-
-def key_of(name):
-    return Ed25519PrivateKey.from_private_bytes(sha256(name.encode()).digest())
-
-
-OTHER = "0" * 64
-OPENED = ChangeOpened(
-    requester="erin",
-    base_model=OTHER,
-    original_layers=4,
-    kept_layers=(0, 1, 2, 3),
-    policy=OTHER,
-    kpis=OTHER,
-    roster=OTHER,
-    run=OTHER,
-    environment=OTHER,
-)
-
-
-def said(what):
-    return FaultRecorded(stage="test", error="Error", message=what)
-
-
-class Line:
-    """A line of six entries in the locked bucket, and copies of it wherever an attacker likes."""
-
-    def __init__(self, s3):
-        self.s3, self.name, self.key = s3, s3.unique, key_of("job")
-        self.store = LedgerStore(s3.names.ledger)
-        self.journal = self.open(self.key)
-        self.change = f"{self.name}-0001"
-        self.journal.append(OPENED, self.change, lambda *_: None)
-        for number in range(1, 6):
-            self.append(f"entry {number}")
-        self.envelopes = self.journal.reread()
-
-    def open(self, key):
-        return Journal(self.store, self.name, self.key.public_key(), key, LOCKED)
-
-    def look(self, kept):
-        """As a run of a machine that keeps entries."""
-        return Record(self.store, self.name, self.key.public_key(), kept)
-
-    def append(self, what, journal=None):
-        return (journal or self.journal).append(said(what), self.change, lambda *_: None)
-
-    def where(self, sequence):
-        key = f"ledger/{self.name}/{sequence:012d}.json"
-        return {"Bucket": self.s3.names.ledger, "Key": key}
-
-    def read(self):
-        return Record(self.store, self.name, self.key.public_key())
-
-    def read_copy(self, envelopes):
-        """A record that an attacker laid into a store of their own."""
-        bucket = f"copy-{self.name}-{sha256(b''.join(envelopes)).hexdigest()[:8]}"
-        new_client().create_bucket(Bucket=bucket)
-        copy = ObjectStore(bucket, "ledger")
-        for sequence, envelope in enumerate(envelopes):
-            copy.put(f"{self.name}/{sequence:012d}.json", envelope)
-        return Record(LedgerStore(bucket), self.name, self.key.public_key())
+from tests.tasks.locked_line import LOCKED, Line, edited, key_of, rewritten, said
 
 
 @pytest.fixture
@@ -121,77 +50,6 @@ def test_a_delete_marker_over_an_entry_is_found_and_the_entry_stands(line):
         line.read()
 
 
-@pytest.fixture
-def kept(line, tmp_path):
-    """What a first look left on this machine."""
-    kept = KeptEntries(tmp_path / "ledger" / f"{line.name}.jsonl")
-    assert line.look(kept).entries == line.read().entries
-    return kept
-
-
-def counted(line, monkeypatch):
-    """How many objects the ledger fetches from now on."""
-    fetched = []
-    fetch = LedgerStore._fetch
-    monkeypatch.setattr(
-        LedgerStore, "_fetch", lambda self, it: fetched.append(it.key) or fetch(self, it)
-    )
-    return fetched
-
-
-def test_of_entries_that_are_kept_only_the_last_is_fetched_again(line, kept, monkeypatch):
-    line.append("one more")
-    fetched = counted(line, monkeypatch)
-    assert len(line.look(kept).entries) == 7
-    assert len(fetched) == 2
-    assert len(kept.read()) == 7
-    assert len(line.look(kept).entries) == 7
-    assert len(fetched) == 3
-
-
-SPOILT = {
-    "gone": lambda it: [],
-    "cut short": lambda it: it[:3],
-    "damaged": lambda it: [*it[:3], it[3][:-20], *it[4:]],
-    "altered": lambda it: [*it[:3], it[3].replace(b"entry 3", b"entry x"), *it[4:]],
-    "altered at the end": lambda it: [*it[:-1], it[-1].replace(b"entry", b"Entry")],
-    "without one": lambda it: [*it[:2], *it[3:]],
-    "longer than the record": lambda it: [*it, it[-1].replace(b'"sequence":5', b'"sequence":6')],
-    "no JSON": lambda it: [b"\xff\x00"],
-}
-
-
-@pytest.mark.parametrize("how", SPOILT)
-def test_a_spoilt_file_of_kept_entries_fools_nobody_and_is_mended(line, kept, how):
-    good = kept.read()
-    kept.write(SPOILT[how](good))
-    assert line.look(kept).entries == line.read().entries
-    assert kept.read() == good
-
-
-def test_entries_kept_of_another_line_or_bucket_are_passed_over(line, kept, s3):
-    other = Line(replace(s3, unique=f"{s3.unique}-b"))
-    assert other.look(kept).entries == other.read().entries
-    copy = line.read_copy(rewritten(line, 3))
-    found = Record(copy.store, line.name, line.key.public_key(), kept)
-    assert [one.digest for one in found.chain.sealed] == [one.digest for one in copy.chain.sealed]
-
-
-def test_who_cannot_write_keeps_nothing_and_reads_all(line, tmp_path):
-    (tmp_path / "file").write_text("")
-    assert len(line.look(KeptEntries(tmp_path / "file" / "x.jsonl")).entries) == 6
-
-
-def test_what_happens_to_old_entries_is_found_when_all_is_read_anew(line, kept):
-    line.append("one more")
-    new_client().put_object(**line.where(2), Body=line.envelopes[3])
-    record = line.look(kept)  # the true entries: it knows them
-    assert [one.body for one in record.entries[2:3]] == [said("entry 2")]
-    for look in (record.check_untouched, record.reread, line.read):
-        with pytest.raises(VerificationError, match="wrote over entries"):
-            look()
-
-
 def test_an_old_entry_exchanged_in_a_store_without_locks_is_found_when_all_is_read_anew(line):
     copy = line.read_copy(line.envelopes[:2])
     assert len(copy.entries) == 2
@@ -216,12 +74,6 @@ def test_a_locked_entry_can_neither_be_removed_nor_freed(line):
     with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):
         client.delete_object(**where, BypassGovernanceRetention=True)
     assert len(line.read().entries) == 6
-
-
-def edited(envelope):
-    content = json.loads(envelope)
-    payload = base64.b64decode(content["payload"]).replace(b"entry", b"ENTRY")
-    return canonical_bytes({**content, "payload": base64.b64encode(payload).decode()})
 
 
 COPIES = {
@@ -254,19 +106,6 @@ def test_a_record_cut_short_does_not_fit_a_checkpoint(line):
     assert len(short.entries) == 4
     with pytest.raises(VerificationError, match="cut off"):
         check_history(kept, [one.digest for one in short.chain.sealed])
-
-
-def rewritten(line, start):
-    """Another history from `start` on, with the job's own key."""
-    chain = Chain(line.name, line.key.public_key())
-    envelopes = line.envelopes[:start]
-    for envelope in envelopes:
-        chain.follow(envelope)
-    for number in range(start, 8):
-        entry = chain.draft(said(f"other {number}"), change=line.change, time=clock.now())
-        envelopes.append(seal(entry, line.key))
-        chain.follow(envelopes[-1])
-    return envelopes
 
 
 def test_a_history_rewritten_with_the_right_key_does_not_fit_a_checkpoint(line):

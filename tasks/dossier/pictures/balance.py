@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.dossier.facts import TradeoffPoint, surely_kept
+from tasks.dossier.facts.quality import TradeoffPoint, surely_kept
 from tasks.dossier.pictures.scales import Scale, scale_over
 
 TOP, BOTTOM = 24.0, 236.0

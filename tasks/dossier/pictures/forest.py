@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tasks.dossier.facts import KpiFact, SliceFact
+from tasks.dossier.facts.quality import KpiFact, SliceFact
 from tasks.dossier.pictures.scales import Scale, scale_over
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.dossier.facts import LayerFact
+from tasks.dossier.facts.choice import LayerFact
 
 BASE = 150.0
 TALLEST = 112.0

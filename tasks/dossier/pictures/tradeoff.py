@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tasks.dossier.facts import KpiFact, TradeoffPoint, surely_kept
+from tasks.dossier.facts.quality import KpiFact, TradeoffPoint, surely_kept
 from tasks.dossier.pictures.scales import Scale, scale_over
 
 TOP, BOTTOM = 26.0, 226.0

@@ -1,8 +1,6 @@
 """Every kind of KPI, through `measure`."""
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,49 +12,8 @@ from avss.comparing.outcomes import Outcomes
 from avss.comparing.retention import compare
 from avss.errors import InputError
 from avss.kpi_file.suite import load_kpis
-from avss.kpis import measure, shards
-
-SENTIMENT = {
-    "kind": "classification",
-    "prompt": "Review: {text}\nThe sentiment of this review is",
-    "labels": {"positive": " positive", "negative": " negative"},
-    "target": "label",
-    "metrics": ["accuracy", "balanced_accuracy", "macro_f1", "auc", "calibration_error"],
-}
-ONE_OF_EACH = {
-    "kpis": [
-        {"name": "sentiment", **SENTIMENT, "slice_by": ["part"], "min_support": 2},
-        {"name": "text", "kind": "perplexity", "max_tokens": 16},
-        {
-            "name": "choice",
-            "kind": "multiple_choice",
-            "prompt": "{text} is",
-            "choices": [" good", " bad and awful"],
-            "target": "right",
-        },
-        {
-            "name": "write",
-            "kind": "generation",
-            "prompt": "{text}",
-            "target": "label",
-            "max_new_tokens": 6,
-            "metrics": ["exact_match", "rouge_l", "empty_rate"],
-        },
-        {
-            "name": "same",
-            "kind": "agreement",
-            "prompt": "{text}",
-            "labels": {"a": " good", "b": " bad"},
-            "max_new_tokens": 5,
-            "metrics": [
-                "top1_agreement",
-                "label_agreement",
-                "generation_agreement",
-                "next_token_kl",
-            ],
-        },
-    ]
-}
+from avss.kpis import measure
+from tests.avss.kpis.one_of_each import ONE_OF_EACH, SENTIMENT
 
 
 @pytest.fixture
@@ -242,93 +199,6 @@ def test_pseudo_perplexity_and_head_of_encoders(
 
 
 @pytest.mark.parametrize(
-    ("body", "fault"),
-    [
-        ("return [float(len(r['text'])) for r in records]", None),
-        ("raise ValueError(records[0]['text'])", "it raised ValueError"),
-        ("return [1.0]", "it gave 1 values for 6 records"),
-        ("return [float('nan')] * len(records)", "record 1: expected a finite number"),
-    ],
-)
-def test_a_function_of_the_user(
-    tiny: Any,
-    reviews: list[dict[str, Any]],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    body: str,
-    fault: str | None,
-) -> None:
-    (tmp_path / "own_kpi.py").write_text(f"def grade(model, tokenizer, records):\n    {body}\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "own_kpi", raising=False)
-    kpi = {"kind": "custom", "function": "own_kpi:grade", "higher_is_better": False}
-    if fault is None:
-        found = tiny.measure(kpi, reviews)
-        assert found.columns["value"].tolist() == [len(one["text"]) for one in reviews]
-        assert not found.metric("value").higher_is_better
-        return
-    with pytest.raises(InputError, match=fault) as caught:
-        tiny.measure(kpi, reviews)
-    assert "tablet" not in str(caught.value)
-    assert caught.value.__cause__ is None
-
-
-OWN_PAIR = """
-import numpy as np
-
-
-def next_words(model, tokenizer, records):
-    ids = [tokenizer(r["text"], return_tensors="pt")["input_ids"] for r in records]
-    return [model(one).logits[0, -1].softmax(0)[:8].detach().numpy() for one in ids]
-
-
-def nearness(candidate, base):
-    assert candidate.shape == base.shape == (6, 8)
-    return 1 - np.abs(candidate - base).sum(axis=1)
-
-
-def too_few(candidate, base):
-    return [1.0]
-
-
-def quotes(candidate, base):
-    raise ValueError("tablet")
-"""
-
-
-def test_a_function_of_the_user_judges_the_pair(
-    tiny: Any,
-    other: Any,
-    reviews: list[dict[str, Any]],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    (tmp_path / "own_pair.py").write_text(OWN_PAIR)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "own_pair", raising=False)
-    kpi = {"name": "k", "kind": "custom", "function": "own_pair:next_words", "metric": "nearness"}
-
-    def pair(compare_by: str) -> Any:
-        own = {**kpi, "compare": f"own_pair:{compare_by}", "higher_is_better": True}
-        suite = load_kpis({"kpis": [own]})
-        found = [measure(one.model, one.tokenizer, suite, reviews) for one in (tiny, other)]
-        stored = Outcomes.from_json(json.loads(json.dumps(found[0].to_json())))
-        return compare(found[1], stored), compare(stored, found[0]), compare(found[1], None)
-
-    (apart, same, alone) = (one.kpis[0] for one in pair("nearness"))
-    assert apart.name == "k.nearness"
-    assert apart.base_value == same.value == 1.0
-    assert apart.retention < 1 == same.retention
-    assert (alone.value, alone.reason) == (None, "a comparison needs a base")
-    with pytest.raises(InputError, match="KPI k, compare own_pair:too_few: it gave 1 values for 6"):
-        pair("too_few")
-    with pytest.raises(InputError, match="compare own_pair:quotes: it raised ValueError"):
-        pair("quotes")
-    with pytest.raises(InputError, match="compare own_pair:missing: it could not be imported"):
-        pair("missing")
-
-
-@pytest.mark.parametrize(
     ("kpi", "fault"),
     [
         ({"prompt": "{missing} is"}, "KPI k, record 1: there is no field 'missing'"),
@@ -360,48 +230,3 @@ def test_progress_reaches_the_end(tiny: Any, reviews: list[dict[str, Any]]) -> N
     tiny.measure(SENTIMENT, reviews, batch_tokens=64, progress=lambda *at: told.append(at))
     assert told[-1] == (6, 6)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
-
-
-def whole_and_shards(tiny, content, records, monkeypatch):
-    monkeypatch.setattr(shards, "SHARD_RECORDS", 4)
-    suite = load_kpis(content)
-    pieces = shards.cut(suite, records)
-    parts = [piece.measured(tiny.model, tiny.tokenizer) for piece in pieces]
-    found = shards.merge(suite, pieces, parts)
-    return measure(tiny.model, tiny.tokenizer, suite, records), found
-
-
-def test_shards_of_the_records_merge_to_the_whole(tiny, reviews, monkeypatch):
-    records = [
-        {**one, "id": at, "right": at % 2, "long": "x" * at, "part": ["p", None, "q"][at % 3]}
-        for at, one in enumerate(reviews * 2)
-    ]
-    for one in records[4:8]:
-        one["label"] = "mixed"  # a whole shard that the first KPI cannot use
-    content = json.loads(json.dumps(ONE_OF_EACH))
-    edges = [{"field": "long", "by": "characters", "edges": [3, 40]}, "part"]
-    content["kpis"][0] |= {
-        "slice_by": edges,
-        "rare_cases": {"field": "label", "values": ["negative"], "budget": 1},
-    }
-    whole, merged = whole_and_shards(tiny, content, records, monkeypatch)
-    for one, other in zip(whole.kpis, merged.kpis, strict=True):
-        assert (one.records, one.slices, one.notes) == (other.records, other.slices, other.notes)
-        assert (one.left_out, one.truncated, one.rare) == (
-            other.left_out,
-            other.truncated,
-            other.rare,
-        )
-        for name, column in one.columns.items():
-            np.testing.assert_allclose(other.columns[name], column, rtol=1e-4, atol=1e-6)
-
-
-def test_a_shard_names_records_as_the_whole_does(tiny, reviews, monkeypatch):
-    records = [dict(one) for one in reviews]
-    del records[5]["text"]
-    content = {"kpis": [ONE_OF_EACH["kpis"][0]]}
-    with pytest.raises(InputError, match="record 6"):
-        whole_and_shards(tiny, content, records, monkeypatch)
-    unusable = [one | {"label": "mixed"} for one in reviews]
-    with pytest.raises(InputError, match=r"no record can be used \(its label is not listed: 6\)"):
-        whole_and_shards(tiny, content, unusable, monkeypatch)
