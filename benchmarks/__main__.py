@@ -25,7 +25,7 @@ from deployments.seed import model_folder
 from deployments.wheels import seed_cache
 
 _TARGET = Path("docs/benchmarks")
-_COMMANDS = {
+COMMANDS = {
     "scoring": "benchmarks/scoring.py --model MODEL",
     "precision": "-m benchmarks.precision",
     "layer_by_layer": "benchmarks/layer_by_layer.py",
@@ -34,7 +34,7 @@ _COMMANDS = {
     "ray_scaling": "benchmarks/ray_scaling.py --model MODEL",
     "verifying": "-m benchmarks.verifying --entries 10000",
     "year": "-m benchmarks.year --out SCRATCH/year.json --picture docs/year.svg",
-    "growth": "-m benchmarks.growth --out docs/benchmarks/growth.svg --year SCRATCH/year.json",
+    "growth": "-m benchmarks.growth --out docs/benchmarks/growth.svg",
     "overhead": "-m benchmarks.overhead --out SCRATCH/demo",
 }
 _PICTURES = {"year": "../year.svg", "growth": "growth.svg"}
@@ -44,10 +44,10 @@ def main() -> int:
     """Run what is asked for; 1 where a benchmark failed."""
     told = (__doc__ or "").partition("\n")[0]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=told)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(_COMMANDS))
-    names = parser.parse_args().names or list(_COMMANDS)
-    if unknown := sorted(set(names) - set(_COMMANDS)):
-        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(_COMMANDS)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(COMMANDS))
+    names = parser.parse_args().names or list(COMMANDS)
+    if unknown := sorted(set(names) - set(COMMANDS)):
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(COMMANDS)}")
     _TARGET.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         done = [_run(name, Path(scratch)) for name in names]
@@ -55,9 +55,7 @@ def main() -> int:
 
 
 def _run(name: str, scratch: Path) -> bool:
-    command = _COMMANDS[name]
-    if name == "growth" and not (scratch / "year.json").exists():
-        command = command.partition(" --year")[0]
+    command = COMMANDS[name]
     print(f"{name}: python {command}", file=sys.stderr, flush=True)
     given = command.replace("SCRATCH", str(scratch))
     if "MODEL" in given:

@@ -7,7 +7,8 @@
 
 Every line of the table is kept in `docs/choosing/` as soon as it is measured, models and texts in
 `--out`; a run that was cut off goes on with what is missing. To measure anew, give other `--lines`.
-`--methods` takes some of the names; `--limit` the first records of each kind.
+`--methods` takes some of the names, so that parts of a run can go side by side; `--limit` the first
+records of each kind. The table and the plot of all lines so far are written at the end.
 """
 
 import argparse
@@ -34,6 +35,7 @@ from avss.profiling.profile import profile_model
 HEALED = "ours, closed form"
 DISTILLED = "ours, distilled"
 ADAPTED = "base, trained alike"
+SPEEDS = "speeds"
 METRICS = (
     "text.token_perplexity",
     "sentiment.auc",
@@ -73,18 +75,20 @@ class Bench:
                     self._train(name, count, lambda at=count: load_model(self._healed(at)))
             elif name == ADAPTED:
                 self._train(name, 0, lambda: self.base)
+            elif name == SPEEDS:
+                self._speeds()
 
     def _follow(self, name: str) -> None:
         counts = self.options.counts
         if all(self._path(name, count).exists() for count in counts):
             return
-        start: dict[str, Any] = {}
-        spent, began = 0.0, time.monotonic()
-        if name == HEALED and (walked := self._walked(name)):
-            count, line = walked
-            healed = load_model(self._healed(count))
-            start, spent = {"after": (count, healed, line["passes"])}, line["seconds"]
-        steps = METHODS[name](self.base, self.tokenizer, self.data, max(counts), **start)
+        start, spent, began = self._walked(name), 0.0, time.monotonic()
+        more: dict[str, Any] = {}
+        if start is not None:
+            count, line = start
+            more["after"] = (count, load_model(self._healed(count)), line["passes"])
+            spent = line["seconds"]
+        steps = METHODS[name](self.base, self.tokenizer, self.data, max(counts), **more)
         for count, model, passes in steps:
             if count not in counts:
                 continue
@@ -95,11 +99,14 @@ class Bench:
                 self._note(name, count, model, seconds=seconds, passes=passes)
 
     def _walked(self, name: str) -> tuple[int, dict[str, Any]] | None:
-        """How far an earlier run came, and its line there."""
-        done = [count for count in range(99) if self._path(name, count).exists()]
-        if not done or not self._healed(done[-1]).exists():
+        """The last healed count before the first missing one, and its line."""
+        if name != HEALED:
             return None
-        return done[-1], json.loads(self._path(name, done[-1]).read_text())
+        missing = min(at for at in self.options.counts if not self._path(name, at).exists())
+        for count in range(missing - 1, 0, -1):
+            if self._path(name, count).exists() and self._healed(count).exists():
+                return count, json.loads(self._path(name, count).read_text())
+        return None
 
     def _healed(self, count: int) -> Path:
         return self.out / f"closed-form-{count}"
@@ -157,11 +164,11 @@ class Bench:
     def _path(self, name: str, count: int) -> Path:
         return self.options.lines / f"{name.replace(', ', '-').replace(' ', '-')}-{count}.json"
 
-    def speeds(self) -> list[dict[str, Any]]:
+    def _speeds(self) -> None:
         """What fewer layers save: the same for every method, so measured once a count."""
         path = self.options.lines / "speeds.json"
         if path.exists():
-            return list(json.loads(path.read_text()))
+            return
         write_model(self.base, self.tokenizer, self.out / "base")
         found = []
         steps: Iterator[Any] = METHODS["last layers"](
@@ -174,7 +181,6 @@ class Bench:
                 profile = profile_model(folder, self.out / "base", prompt_tokens=128, repeats=5)
                 found.append({"removed": count, **asdict(profile)})
         path.write_text(json.dumps(found, indent=1))
-        return found
 
 
 def table(lines: Sequence[dict[str, Any]], layers: int) -> str:
@@ -222,7 +228,7 @@ def plot(lines: Sequence[dict[str, Any]], target: Path) -> None:
 
 def options() -> argparse.Namespace:
     """The command line."""
-    names = [*METHODS, DISTILLED, ADAPTED]
+    names = [*METHODS, DISTILLED, ADAPTED, SPEEDS]
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", required=True, help="a folder or a .gguf file")
     parser.add_argument("--reviews", type=Path, required=True)
@@ -236,7 +242,6 @@ def options() -> argparse.Namespace:
     parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="float32")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--no-table", action="store_true", help="measure only; for parts of a run")
     return parser.parse_args()
 
 
@@ -246,11 +251,9 @@ def main() -> None:
     torch.set_num_threads(chosen.threads)
     bench = Bench(chosen)
     bench.run()
-    if chosen.no_table:
-        return
-    speeds = bench.speeds()
-    files = [path for path in chosen.lines.glob("*.json") if path.name != "speeds.json"]
-    lines = [json.loads(path.read_text()) for path in sorted(files)]
+    kept = {path.stem: json.loads(path.read_text()) for path in sorted(chosen.lines.glob("*.json"))}
+    speeds = kept.pop(SPEEDS, [])
+    lines = list(kept.values())
     rows = [table(lines, bench.base.config.num_hidden_layers)]
     rows.append(f"\ntorch {torch.__version__}, transformers {transformers.__version__}")
     for speed in speeds:

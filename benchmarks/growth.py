@@ -1,15 +1,13 @@
-"""How cost grows: scoring with tokens and with layers, reading a record with its length. Plots.
+"""How scoring grows: with tokens and with layers. Plots.
 
-    python -m benchmarks.growth --out docs/growth.svg [--year year.json]
+    python -m benchmarks.growth --out growth.svg
 
-Random models of the Llama kind are scored here; seconds are processor time of this process, the
-least of three turns. A straight line is fitted to each of both, and the largest distance from it
-printed as a share. With the output of `benchmarks.year` (a year of weekly changes on the real
-stack), seconds of a change are drawn against the ledger's length: flat is wanted.
+Models of random weights of the Llama kind are scored; seconds are processor time of this process,
+the least of three turns. A straight line is fitted to each of both, and the largest distance from
+it printed as a share. How a change grows with the ledger: `benchmarks/year.py`.
 """
 
 import argparse
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -52,12 +50,6 @@ def off_the_line(points: Points) -> float:
     return float(np.abs(y / fitted - 1).max())
 
 
-def weeks(path: Path) -> Points:
-    """(entries of the record, seconds) of a year's changes that took a step."""
-    lived = json.loads(path.read_text())["weeks"]
-    return [(one["entries"], one["seconds"]) for one in lived if one["steps"]]
-
-
 def plot(curves: Mapping[str, Points], target: Path) -> None:
     """One panel a curve."""
     import matplotlib
@@ -86,7 +78,6 @@ def main() -> None:
     """Measure, print how straight the lines are, plot."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="an SVG file")
-    parser.add_argument("--year", type=Path, help="what benchmarks.year wrote")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--width", type=int, default=256)
     chosen = parser.parse_args()
@@ -96,14 +87,6 @@ def main() -> None:
     for name, points in curves.items():
         told = ", ".join(f"{x:,.0f}: {y:.2f}" for x, y in points)
         print(f"| {name} | {told} | {off_the_line(points):.1%} |")
-    if chosen.year is not None:
-        curves["entries of the ledger"] = weeks(chosen.year)
-        took = [y for _, y in curves["entries of the ledger"]]
-        half = len(took) // 2
-        late, early = np.median(took[half:]), np.median(took[:half])
-        print(
-            f"| ledger | a change: {early:.1f} s in the first half, {late:.1f} s in the second | |"
-        )
     plot(curves, chosen.out)
 
 

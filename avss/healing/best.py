@@ -19,7 +19,7 @@ from avss.loading import load_model, load_tokenizer, placement_of
 
 _MAX_LENGTH = 512
 """Tokens of a text that heal; what is longer is cut."""
-_JUDGES = 5
+JUDGES = 5
 """One text in so many judges the healing, the others fit it."""
 
 _Text = TypeVar("_Text")
@@ -80,7 +80,7 @@ def heal(
             checkpoint=training.checkpoint,
             progress=progress,
         )
-        reports.append(report)
+        reports.append(replace(report, prompts=len(prompts)))
     if not reports:
         return candidate, _untouched(candidate, base, held_out, batch_tokens)
     return best, _joined(reports)
@@ -143,8 +143,8 @@ def first_tokens(tokenizer: Any, texts: Sequence[str], budget: int) -> list[list
 
 def split_text(texts: Sequence[_Text]) -> tuple[list[_Text], list[_Text]]:
     """The texts (or tokens, or records) that teach and those that judge: every fifth."""
-    teach = [text for at, text in enumerate(texts) if at % _JUDGES]
-    return teach, list(texts[::_JUDGES])
+    teach = [text for at, text in enumerate(texts) if at % JUDGES]
+    return teach, list(texts[::JUDGES])
 
 
 def _own(

@@ -45,7 +45,8 @@ class HealingReport:
 
     `method` is what was kept: "none" if nothing beat the model as it was cut. `tokens` were learned
     from, repeats included; `curve` holds (tokens, loss) along a distillation; `tried` is every way
-    with its loss, whether it was kept or not.
+    with its loss, whether it was kept or not; `prompts` counts the texts learned from that are what
+    the KPIs ask.
     """
 
     method: Method
@@ -59,6 +60,7 @@ class HealingReport:
     curve: tuple[tuple[int, float], ...] = ()
     skipped: tuple[SkippedLayer, ...] = ()
     warnings: tuple[str, ...] = ()
+    prompts: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, in the order of the fields."""

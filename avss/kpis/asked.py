@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from avss.kpi_file.kinds import ClassificationKpi, MultipleChoiceKpi
 from avss.kpi_file.parts import PromptedKpi, template_fields
 from avss.kpi_file.suite import KpiSuite
-from avss.kpi_file.values import is_null
-from avss.kpis.prompts import Prompter, Record
+from avss.kpis.prompts import Prompter, Record, is_empty
 from avss.kpis.subject import Subject
 
 
@@ -21,9 +21,10 @@ def asked(
     prompts = []
     for at, record in enumerate(records if prompters else ()):
         prompter = prompters[at % len(prompters)]
-        fields = template_fields(prompter.kpi.prompt)
-        if any(is_null(record.get(field)) for field in fields):
+        if any(is_empty(record.get(field)) for field in template_fields(prompter.kpi.prompt)):
             continue
         text = prompter.text(record)
-        prompts += prompter.encode([text if prompter.chat else text.rstrip()])
+        if isinstance(prompter.kpi, ClassificationKpi | MultipleChoiceKpi):
+            text = prompter.head(text)
+        prompts += prompter.encode([text])
     return [prompt for prompt in prompts if 1 < len(prompt) <= max_length]

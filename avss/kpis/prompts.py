@@ -61,7 +61,7 @@ def select(
                     f"KPI {kpi.name}, record {number}: there is no field '{field}'; "
                     "name a field that every record has."
                 )
-        empty = next((field for field in wanted if _is_empty(record[field])), None)
+        empty = next((field for field in wanted if is_empty(record[field])), None)
         reason = f"field '{empty}' is empty" if empty else refuse and refuse(record)
         if reason:
             left_out[reason] += 1
@@ -104,6 +104,10 @@ class Prompter:
         )
         return templated
 
+    def head(self, text: str) -> str:
+        """A prompt up to where the likelihood of its answers is read."""
+        return text if self.chat else text.rstrip()
+
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids; a chat template brings its own special tokens."""
         return self.subject.encode(list(texts), special=not self.chat)
@@ -140,7 +144,7 @@ class Prompter:
 
     def _split_all(self, texts: Sequence[str], answers: Sequence[Sequence[str]]) -> list[Question]:
         """Encode prompt and answer as one text, so that tokens fall as they would in real text."""
-        heads = [text if self.chat else text.rstrip() for text in texts]
+        heads = [self.head(text) for text in texts]
         whole = [
             head + text[len(head) :] + answer
             for head, text, own in zip(heads, texts, answers, strict=True)
@@ -192,5 +196,6 @@ def _length(question: Question) -> int:
     return len(question.prompt) + max(len(answer) for answer in question.answers)
 
 
-def _is_empty(value: Any) -> bool:
+def is_empty(value: Any) -> bool:
+    """Whether a field says nothing: null, NaN, or blanks."""
     return is_null(value) or (isinstance(value, str) and not value.strip())

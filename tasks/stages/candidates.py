@@ -6,7 +6,7 @@ from typing import Any
 
 from avss.cutting.pruning import remove_layers, save_cut
 from avss.errors import UnsupportedArchitectureError
-from avss.healing.best import Training, first_tokens, heal, split_text
+from avss.healing.best import JUDGES, Training, first_tokens, heal, split_text
 from avss.healing.closed_form import FewTokensWarning
 from avss.healing.distillation import DistillationPlan
 from avss.kpis.asked import asked
@@ -178,13 +178,17 @@ def _heal(
 def _lessons(
     job: Job, base: LoadedModel, manifest: str
 ) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
-    """Tokens of calibration text to fit and to judge on, and what the KPIs ask of the former."""
+    """Tokens of calibration text to fit and to judge on; what the KPIs ask of the former.
+
+    The last is empty where nothing is distilled, for nothing else learns from it.
+    """
     budget = job.policy.calibration.max_tokens
     teach, judge = split_text(job.calibration(manifest))
     fit, held_out = (
-        first_tokens(base.tokenizer, [record["text"] for record in records], round(budget * share))
-        for records, share in ((teach, 0.8), (judge, 0.2))
+        first_tokens(base.tokenizer, [record["text"] for record in records], tokens)
+        for records, tokens in ((teach, budget - budget // JUDGES), (judge, budget // JUDGES))
     )
+    if "distilled" not in job.policy.healing.methods:
+        return fit, held_out, []
     subject = Subject(base.model, base.tokenizer, batch_tokens=_MAX_LENGTH)
-    prompts = asked(subject, job.suite, teach[: len(fit)], max_length=_MAX_LENGTH)
-    return fit, held_out, prompts
+    return fit, held_out, asked(subject, job.suite, teach[: len(fit)], max_length=_MAX_LENGTH)

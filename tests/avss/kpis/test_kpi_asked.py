@@ -24,6 +24,12 @@ ANSWER = {
     "target": "right",
     "metrics": ["accuracy_normalized"],
 }
+WRITE = {
+    "name": "write",
+    "kind": "generation",
+    "prompt": "review {text} in short: ",
+    "metrics": ["empty_rate"],
+}
 RECORDS = [{"text": text, "label": "good"} for text in ("tea is good", "cup", "it was bad")]
 
 
@@ -43,6 +49,12 @@ def test_a_prompt_ends_where_the_kpi_reads_its_answer(subject):
     assert prompts_of(subject, SENTIMENT) == [list(question.prompt) for question in read]
 
 
+def test_a_prompt_to_write_from_keeps_its_last_blank_as_the_kpi_does(subject):
+    (kpi,) = load_kpis({"kpis": [WRITE]}).kpis
+    read, _ = Prompter(kpi, subject).prompts(select(kpi, RECORDS, fields=["text"]), room=4)
+    assert prompts_of(subject, WRITE) == read
+
+
 def test_the_kpis_take_turns_and_those_without_a_prompt_do_not(subject):
     mixed = prompts_of(subject, SENTIMENT, FLUENCY, ANSWER)
     one, two = prompts_of(subject, SENTIMENT), prompts_of(subject, ANSWER)
@@ -54,7 +66,7 @@ def test_the_kpis_take_turns_and_those_without_a_prompt_do_not(subject):
 def test_no_label_is_read_and_records_that_cannot_be_asked_are_left_out(subject):
     unlabelled = [{"text": record["text"]} for record in RECORDS]
     assert prompts_of(subject, SENTIMENT, records=unlabelled) == prompts_of(subject, SENTIMENT)
-    broken = [{"text": None}, {"label": "good"}, *RECORDS]
+    broken = [{"text": None}, {"text": "  "}, {"label": "good"}, *RECORDS]
     assert prompts_of(subject, SENTIMENT, records=broken) == prompts_of(subject, SENTIMENT)
     longest = max(map(len, prompts_of(subject, SENTIMENT)))
     kept = prompts_of(subject, SENTIMENT, max_length=longest - 1)
