@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from deployments.buckets import BucketNames
 from deployments.services import ALL, SEAWEEDFS, Service
@@ -22,6 +23,8 @@ PACK = Path(__file__).parent / "flows" / "golden" / "demo-pack"
 
 hush_libraries()  # before torch is imported by any test
 prepare("local")  # before Ray is
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

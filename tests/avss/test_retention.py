@@ -77,7 +77,7 @@ def test_the_lower_limit_covers_as_it_says() -> None:
     assert 0.90 <= covered / 200 <= 0.99
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(n=st.integers(2, 60), rate=st.floats(0.2, 1), flips=st.floats(0, 0.6))
 def test_the_limit_is_below_and_more_confidence_lowers_it(
     n: int, rate: float, flips: float

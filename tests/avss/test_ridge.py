@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from avss.healing.ridge import Ridge, RidgeStatistics, choose
 
 CPU = torch.device("cpu")
-steady = settings(deadline=None, max_examples=40)
+steady = settings(max_examples=40)
 
 
 def problem(seed: int, rows: int, inputs: int = 5, targets: int = 3):

@@ -200,6 +200,4 @@ class Lives(RuleBasedStateMachine):
 
 def test_no_life_of_a_change_is_unlawful(new_world):
     Lives.new_world = staticmethod(new_world)
-    run_state_machine_as_test(
-        Lives, settings=settings(max_examples=60, stateful_step_count=60, deadline=None)
-    )
+    run_state_machine_as_test(Lives, settings=settings(max_examples=60, stateful_step_count=60))

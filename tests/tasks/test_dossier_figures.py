@@ -21,7 +21,7 @@ finite = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e6, max_va
 maybe = st.none() | finite
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 300), maybe, maybe, maybe), max_size=6),
     st.lists(st.tuples(maybe, maybe, maybe), max_size=6),

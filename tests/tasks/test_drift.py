@@ -171,7 +171,7 @@ def test_the_distances_are_the_named_ones() -> None:
     assert found["segment"] == pytest.approx(jensenshannon(*shares))
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(st.integers(0, 2**32), st.integers(30, 200), st.integers(30, 200))
 def test_chance_stays_below_its_own_quantile(seed: int, old: int, new: int) -> None:
     """Of many pairs from one distribution, about one in five passes the 80 % quantile."""

@@ -12,7 +12,7 @@ from tasks.data.readers import format_of, iter_records, read_records
 from tasks.errors import DataError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), max_size=30)
-FRESH_FILE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+FRESH_FILE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def zstd(data: bytes) -> bytes:

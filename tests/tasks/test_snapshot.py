@@ -97,7 +97,6 @@ def test_the_same_data_is_the_same_snapshot(write: Write, tmp_path: Path) -> Non
 
 @settings(
     max_examples=15,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(

@@ -63,7 +63,7 @@ values = (
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.dictionaries(st.text(min_size=1, max_size=9), values, max_size=5), min_size=1))
 def test_any_records_have_distinct_parts_or_are_refused(records):
     try:

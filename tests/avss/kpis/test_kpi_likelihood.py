@@ -113,7 +113,7 @@ def test_windows_predict_every_token_once(lengths: list[int], window: int, share
     assert predicted == texts
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(window=st.integers(4, 30), batch_tokens=st.sampled_from([1, 50, 4096]))
 def test_text_loss_as_computed_plainly(tiny: Any, window: int, batch_tokens: int) -> None:
     draw = np.random.default_rng(5)
