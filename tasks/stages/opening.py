@@ -1,6 +1,9 @@
 """Open a change: fix the base, the rules and the people before anything is looked at."""
 
+from typing import Any
+
 from avss.architecture import find_stack
+from avss.loading import outline
 from policies.entries import ChangeOpened
 from policies.lifecycle import OpenChange, State
 from tasks.fitness import check_fit
@@ -16,7 +19,7 @@ def open_change(job: Job, state: State, action: OpenChange) -> ChangeOpened:
     job.record.check_untouched()
     source, revision = job.run.seen(job.run.model.source), job.run.model.revision
     digest = job.models.take_in(source, revision)
-    stack = find_stack(job.models.load(digest).model)
+    stack = find_stack(_seen(job, state, digest))
     check_fit(job, stack.original_layers)
     live = state.live
     goes_on = live is not None and live.opened.base_model == digest
@@ -33,3 +36,12 @@ def open_change(job: Job, state: State, action: OpenChange) -> ChangeOpened:
         start_model=live.model if live and goes_on else digest,
         start_layers=live.kept if live and goes_on else stack.kept,
     )
+
+
+def _seen(job: Job, state: State, digest: str) -> Any:
+    """The base, to count its layers: loaded whole once, before the line's first change with it.
+
+    A model that cannot be loaded begins no change, and a run that finds nothing to do is cheap.
+    """
+    known = any(one.change.opened.base_model == digest for one in state.closed)
+    return outline(job.models.folder(digest)) if known else job.models.load(digest).model

@@ -24,6 +24,7 @@ from tasks.models.mlflow_client import new_client
 from tasks.models.moving import move_alias
 from tasks.models.registering import version_files
 from tasks.models.registry import Registry
+from tasks.models.shelf import LoadedModel
 from tasks.places import LOCAL
 from tasks.record.keeper import Keeper
 from tasks.record.ledger_store import LedgerStore
@@ -310,4 +311,6 @@ def test_a_registration_that_dies_anywhere_is_finished_by_the_next_run(world, li
     assert life.run().outcome == "rejected"
     assert Registry().aliases(world.line) == {}
     assert audit_line(life.view).clean
-    assert life.run().outcome == "nothing_to_do"  # the same model, rules and data
+    with monkeypatch.context() as patch:
+        patch.setattr(LoadedModel, "read", None)  # not even the base is loaded
+        assert life.run().outcome == "nothing_to_do"  # the same model, rules and data
