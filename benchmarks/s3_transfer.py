@@ -6,7 +6,9 @@ Ours is what a change does: `publish_model` (digests, an unfinished upload goes 
 `fetch_model` (space, digests, all or nothing); raw is `upload_file` and `download_file` of boto3
 with its defaults, one file after the other. The two take turns, on new bytes each time; printed are
 the medians, and the median of the turns' ratios of speeds (1: as fast as raw; at least 0.9 is
-wanted). Reading and hashing the bytes once is part of ours.
+wanted). Reading and hashing the bytes once is part of ours; the last column compares with raw
+transfers whose bytes are hashed too (before a push, after a pull), which is the least that whoever
+verifies a model pays.
 """
 
 import argparse
@@ -25,6 +27,7 @@ from deployments.services import SEAWEEDFS
 from deployments.stack import Stack
 from tasks.models.folders import fetch_model, publish_model
 from tasks.s3.client import new_client
+from tasks.s3.storage import file_sha256
 
 MIB = 1 << 20
 WAYS = ("push", "pull")
@@ -60,8 +63,14 @@ def raw_pull(client: Any, names: list[str], folder: Path, bucket: str, prefix: s
         client.download_file(bucket, f"{prefix}/{name}", str(folder / name))
 
 
-def turn(scratch: Path, number: int, files: int, size: int) -> dict[str, tuple[float, float]]:
-    """(ours, raw) seconds of a push and a pull of one folder."""
+def hashed(folder: Path) -> None:
+    """Every file's bytes, read and hashed once."""
+    for path in sorted(folder.iterdir()):
+        file_sha256(path)
+
+
+def turn(scratch: Path, number: int, files: int, size: int) -> dict[str, tuple[float, ...]]:
+    """Seconds of a push and a pull of one folder: ours, raw, and of hashing its bytes."""
     client, bucket = new_client(), BucketNames().work
     folder, raw = scratch / f"model-{number}", f"raw-{number}"
     write(folder, files, size, number)
@@ -77,13 +86,14 @@ def turn(scratch: Path, number: int, files: int, size: int) -> dict[str, tuple[f
         taken["raw push"] = seconds(lambda: raw_push(client, folder, bucket, raw))
         back = scratch / "back"
         taken["raw pull"] = seconds(lambda: raw_pull(client, names, back, bucket, raw))
+        taken["hash"] = seconds(lambda: hashed(back))
         shutil.rmtree(back)
 
     for way in (ours, plain) if number % 2 else (plain, ours):
         way()
     shutil.rmtree(folder)
     shutil.rmtree(scratch / "home")
-    return {way: (taken[way], taken[f"raw {way}"]) for way in WAYS}
+    return {way: (taken[way], taken[f"raw {way}"], taken["hash"]) for way in WAYS}
 
 
 def main() -> None:
@@ -108,14 +118,21 @@ def main() -> None:
         finally:
             stack.down()
     print(f"{chosen.mib} MiB in {chosen.files} files, SeaweedFS on this machine, MiB/s\n")
-    print("| way | ours | raw boto3 | ratio (range) |")
-    print("|---|---|---|---|")
+    print("| way | ours | raw boto3 | ratio (range) | to raw and hashed (range) |")
+    print("|---|---|---|---|---|")
     for way in WAYS:
-        pairs = [one[way] for one in turns]
-        ours, raw = (chosen.mib / statistics.median(times) for times in zip(*pairs, strict=True))
-        ratios = [theirs / mine for mine, theirs in pairs]
-        spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        print(f"| {way} | {ours:.0f} | {raw:.0f} | {spread} |")
+        found = [one[way] for one in turns]
+        mine, theirs, hashing = (
+            chosen.mib / statistics.median(it) for it in zip(*found, strict=True)
+        )
+        plain = _spread([raw / ours for ours, raw, _ in found])
+        verified = _spread([(raw + digest) / ours for ours, raw, digest in found])
+        print(f"| {way} | {mine:.0f} | {theirs:.0f} | {plain} | {verified} |")
+    print(f"\nHashing alone: {hashing:.0f} MiB/s")
+
+
+def _spread(ratios: list[float]) -> str:
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 if __name__ == "__main__":

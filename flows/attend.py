@@ -12,7 +12,7 @@ from typing import Literal
 
 from prefect import flow, get_run_logger
 
-from flows.notices import asked, reminder, tell
+from flows.notices import asked, move_asked, move_over, reminder, tell
 from flows.optimize import ConfigParameter, line_in_name
 from flows.waiting import GO_ON, start_run, wake
 from policies.entries import FaultRecorded, RunResumed
@@ -48,6 +48,9 @@ def attend(config: ConfigParameter) -> Done:
     change, move = state.change, state.open_move
     done: Done = "nothing" if change is None else _look_after(view, run, change)
     get_run_logger().info("%s: %s", change.id if change else run.line, done)
+    if state.moves:
+        last = state.moves[-1]
+        tell(view, run, move_asked(run, last) if last.over is None else move_over(run, last))
     if move is not None and _move_can_go_on(view, move):
         started = start_run(run.line, "rollback", GO_ON)
         get_run_logger().info("alias: %d runs started to go on with what is asked", started)

@@ -10,11 +10,13 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
+from prefect.states import Completed
+from prefect.states import State as RunState
 from rich.console import Console
 
 from flows.narrative import Narrator
-from flows.notices import found_otherwise, incident_opened, rollback_asked, tell
+from flows.notices import found_otherwise, incident_opened, move_asked, move_over, tell
 from flows.optimize import ConfigParameter, job_of, line_in_name
 from flows.progress import progress
 from flows.recording import append
@@ -26,7 +28,8 @@ from policies.errors import PolicyError
 from policies.lifecycle import ChangeState, State, Wish, advance, closing_due, incident_due
 from policies.watching import WatchFacts
 from tasks import clock
-from tasks.errors import RegistryError
+from tasks.errors import LeaseError, RegistryError
+from tasks.faults import public_message
 from tasks.job import Job
 from tasks.models.audit import AuditReport, audit_line
 from tasks.models.moving import move_alias
@@ -52,6 +55,8 @@ class Watched:
     """Where the rollback stands that an incident led to: `waiting`, `moved`, `rejected` ..."""
     findings: tuple[str, ...]
     """What the registry or its files say otherwise than the record."""
+    fault: str = ""
+    """Why the model could not be measured, where there are findings to tell beside it."""
 
     @property
     def exit_code(self) -> int:
@@ -70,47 +75,71 @@ def run_monitor(config: Path, console: Console) -> Watched:
     if os.environ.get("PREFECT_API_URL"):
         require_prefect()
     _CONSOLE.set(console)
-    return monitor(str(config.resolve()))
+    found = monitor(str(config.resolve()))
+    if not isinstance(found, Watched):
+        raise TypeError("only a deployment's run ends without a look")
+    return found
 
 
 @flow(name="monitor", flow_run_name=line_in_name, persist_result=False)
-def monitor(config: ConfigParameter) -> Watched:
+def monitor(config: ConfigParameter) -> Watched | RunState[Watched]:
     """Measure the model in use on fresh data, compare registry and record, act on what is found.
 
     Args:
         config: path of the run file.
 
     Raises:
-        LeaseError: another look at the same line is going on.
+        LeaseError: another look at the same line is going on; a deployment's run ends and says so.
     """
     job = job_of(Path(config))
     narrator = Narrator(_CONSOLE.get() or terminal(), job.documents.get)
     holder = f"run {flow_run.name}"
-    with closing(job.compute), Lease(job.work, f"{job.run.line}.monitor", holder=holder):
-        job.journal.refresh()
-        return look(job, narrator)
+    try:
+        with closing(job.compute), Lease(job.work, f"{job.run.line}.monitor", holder=holder):
+            job.journal.refresh()
+            return look(job, narrator)
+    except LeaseError as busy:
+        if not deployment.id:
+            raise
+        return Completed(name="LineBusy", message=str(busy))
 
 
 def look(job: Job, narrator: Narrator) -> Watched:
-    """One look: check, incident, registry."""
-    state = job.state
-    live = state.live
+    """One look: registry and files, for which no fresh data is needed; then the model in use.
+
+    Where both fail, neither hides the other: the findings are told, and why nothing was measured.
+    """
+    report: AuditReport = _step(job, "compare registry and record", _audit)
+    found = tuple(f"{one.kind} {one.subject}: {one.message}" for one in report.findings)
+    if found:
+        tell(job, job.run, found_otherwise(job.run, len(found), clock.now()))
+    live = job.state.live
     if live is None or live.registered is None:
-        return Watched(job.run.line, None, None, None, None, ())
-    checked: MonitorChecked = _step(job, "check the model in use", check_in_use, live)
-    state = _record(job, state, checked, live.id, narrator)
+        return Watched(job.run.line, None, None, None, None, found)
+    try:
+        checked: MonitorChecked = _step(job, "check the model in use", check_in_use, live)
+    except Exception as error:
+        if not found:
+            raise
+        get_run_logger().exception("the model in use was not measured")
+        fault = public_message(error)
+        return Watched(job.run.line, live.registered.version, None, None, None, found, fault)
+    return _measured(job, live, checked, found, narrator)
+
+
+def _measured(
+    job: Job, live: ChangeState, checked: MonitorChecked, found: tuple[str, ...], narrator: Narrator
+) -> Watched:
+    """Record the check and do what it asks for."""
+    state = _record(job, job.state, checked, live.id, narrator)
     _show(job, live, checked)
     before, state = state.incident, _settle_incident(job, state, narrator)
     if state.incident != before:
         publish_index(job)
     asked = _act(job, state, live, narrator)
     state = job.state  # another version may be in use now
-    report: AuditReport = _step(job, "compare registry and record", _audit)
-    found = tuple(f"{one.kind} {one.subject}: {one.message}" for one in report.findings)
-    if found:
-        tell(job, job.run, found_otherwise(job.run, len(found), clock.now()))
     incident = state.incident.opened.number if state.incident else None
-    return Watched(job.run.line, live.registered.version, checked.passed, incident, asked, found)
+    return Watched(job.run.line, checked.version, checked.passed, incident, asked, found)
 
 
 def _settle_incident(job: Job, state: State, narrator: Narrator) -> State:
@@ -122,7 +151,8 @@ def _settle_incident(job: Job, state: State, narrator: Narrator) -> State:
     opening = incident_due(state)
     if opening is not None and state.live is not None:
         state = _record(job, state, opening, state.live.id, narrator)
-        tell(job, job.run, incident_opened(job.run, opening))
+    if state.incident is not None:  # again by every look, where a block did not carry it yet
+        tell(job, job.run, incident_opened(job.run, state.incident.opened))
     return state
 
 
@@ -143,10 +173,12 @@ def _act(job: Job, state: State, live: ChangeState, narrator: Narrator) -> str |
     except (PolicyError, RegistryError) as error:
         get_run_logger().warning("no rollback: %s", error)
         return f"not possible: {error}"
-    if ending.state == "waiting":
-        tell(job, job.run, rollback_asked(job.run, ending, incident.opened.number))
+    job.journal.refresh()
+    move = job.state.moves[-1]
+    if move.over is None:
+        tell(job, job.run, move_asked(job.run, move))
     else:
-        job.journal.refresh()
+        tell(job, job.run, move_over(job.run, move))
         _settle_incident(job, job.state, narrator)
         publish_index(job)
     return ending.state

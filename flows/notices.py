@@ -8,20 +8,16 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from prefect import get_run_logger
 from prefect.blocks.abstract import NotificationBlock
 from prefect.blocks.core import Block
 
 from policies.entries import IncidentOpened
-from policies.lifecycle import ChangeState, Request
+from policies.lifecycle import ChangeState, MoveState, Request
 from policies.schema import Step
 from tasks.record.line_view import LineView
 from tasks.run_file import RunFile
-
-if TYPE_CHECKING:
-    from tasks.models.moving import MoveEnding
 
 
 @dataclass(frozen=True)
@@ -80,19 +76,33 @@ def incident_opened(run: RunFile, incident: IncidentOpened) -> Notice:
     )
 
 
-def rollback_asked(run: RunFile, move: "MoveEnding", incident: int) -> Notice:
-    """An incident asks for a decision to roll back."""
-    texts = _TEXTS[run.language]
-    what = texts["rollback"].format(version=move.version, number=incident)
+def move_asked(run: RunFile, move: MoveState) -> Notice:
+    """People are asked to put another version in use, by hand or for an incident."""
+    texts, asked_for = _TEXTS[run.language], move.asked
+    what = texts[asked_for.move.action].format(version=asked_for.move.version)
     lines = [
-        texts["until"].format(until=move.until),
-        texts["evidence"].format(evidence=move.evidence),
+        texts["until"].format(until=f"{asked_for.expires:%Y-%m-%d %H:%M} UTC"),
+        texts["evidence"].format(evidence=asked_for.evidence),
         texts["answer"],
         f"  avss approve {move.change} --step alias --key PATH --reason TEXT",
         f"  avss reject {move.change} --step alias --key PATH --reason TEXT",
     ]
     subject = texts["asked"].format(change=move.change, what=what)
-    return Notice(f"{run.line}/rollback-{move.evidence[:16]}", subject, "\n".join(lines))
+    return Notice(f"{run.line}/move-{asked_for.number}", subject, "\n".join(lines))
+
+
+def move_over(run: RunFile, move: MoveState) -> Notice:
+    """Another version is in use now, or stays out of it."""
+    if move.over is None:
+        raise ValueError("the move is still asked for")
+    texts, asked_for = _TEXTS[run.language], move.asked.move
+    what = texts[asked_for.action].format(version=asked_for.version)
+    outcome = texts[getattr(move.over, "outcome", "moved")]
+    return Notice(
+        f"{run.line}/move-{move.asked.number}-over",
+        texts["over"].format(line=run.line, what=what, outcome=outcome),
+        texts["over_body"].format(line=run.line),
+    )
 
 
 def found_otherwise(run: RunFile, findings: int, when: datetime) -> Notice:
@@ -146,7 +156,14 @@ _TEXTS: dict[str, dict[str, str]] = {
         "evidence": "Evidence {evidence}",
         "read": "Read the page first:",
         "answer": "Then sign your answer with your own key:",
-        "rollback": "rollback to version {version} (incident {number})",
+        "rollback": "rollback to version {version}",
+        "promote": "version {version} in use",
+        "over": "Line {line}: {what}: {outcome}",
+        "over_body": "Versions and aliases now:\n  avss registry list {line}",
+        "moved": "done",
+        "rejected": "rejected",
+        "expired": "expired without an answer",
+        "overtaken": "overtaken by another promotion",
         "incident": "Incident {number} on line {line}",
         "incident_body": "On fresh data, version {version} is below the floor that its policy "
         "sets. What was measured:\n  avss status {line} and the line's experiment in MLflow\n"
@@ -166,7 +183,14 @@ _TEXTS: dict[str, dict[str, str]] = {
         "evidence": "証跡 {evidence}",
         "read": "まず資料をお読みください:",
         "answer": "次に、ご自身の鍵で署名して回答してください:",
-        "rollback": "バージョン {version} への切り戻し(インシデント {number})",
+        "rollback": "バージョン {version} への切り戻し",
+        "promote": "バージョン {version} の使用",
+        "over": "ライン {line}: {what}: {outcome}",
+        "over_body": "現在のバージョンとエイリアス:\n  avss registry list {line}",
+        "moved": "完了",
+        "rejected": "却下",
+        "expired": "回答がないまま失効",
+        "overtaken": "別の昇格により取り消し",
         "incident": "インシデント {number}: ライン {line}",
         "incident_body": "新しいデータで、バージョン {version} がポリシーの下限を下回りました。"
         "測定結果:\n  avss status {line} および MLflow の同名の実験\n"

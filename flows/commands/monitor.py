@@ -37,6 +37,8 @@ def monitor(
             out.print(f"Line {found.line} has no version in use yet; there is nothing to watch.")
         for finding in found.findings:
             out.print(f"[red]✗[/red] {finding}")
+        if found.fault:
+            out.print(f"Not measured: {found.fault}", markup=False)
         if found.incident is not None:
             led = f"; rollback {found.rollback}" if found.rollback else ""
             out.print(f"Incident {found.incident} is open{led}.", markup=False)

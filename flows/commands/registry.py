@@ -115,7 +115,11 @@ def promote(
 def audit(
     line: LineArgument,
     restore: Annotated[
-        bool, typer.Option(help="Lead the aliases back to where the record says, before looking.")
+        bool,
+        typer.Option(
+            help="Lead the aliases back to where the record says, before looking; a version that "
+            "was deleted from MLflow is only named: it comes back with MLflow's back-up."
+        ),
     ] = False,
     work: WorkOption = None,
     ledger: LedgerOption = None,
@@ -133,7 +137,9 @@ def audit(
     view, registry = view_of(line, work, ledger), Registry()
     state = view.state
     if restore and not is_moving(state):
-        registry.point(line, expected_aliases(state))
+        there = {None, *(one.version for one in registry.versions(line))}  # some may be deleted
+        wanted = expected_aliases(state).items()
+        registry.point(line, {alias: version for alias, version in wanted if version in there})
     with progress("Reading every file of every version") as told:
         report = audit_line(view, registry, told)
     if format is Format.json:

@@ -89,8 +89,12 @@ def damaged_files(
     Args:
         work: the work bucket.
         digest: of the model.
-        files: SHA-256 by key, as recorded when it was registered.
+        files: SHA-256 by key, as recorded when it was registered; none where a version is older
+            than that: then the digest of its published folder covers them all.
     """
+    if not files:
+        yield _whole(work, digest)
+        return
     store = version_files(work, digest)
     there = {item.key for item in store.list()}
     for key, sha in sorted(files.items()):
@@ -145,13 +149,12 @@ def _aliases(state: State, found: Mapping[str, str]) -> Iterator[Finding]:
 
 def _files(work: ObjectStore, digest: str, files: Mapping[str, str]) -> list[Finding | None]:
     """The version's files and those of the published folder that it was made of."""
+    if not files:
+        return list(damaged_files(work, digest, files))
     folder = work.below(f"models/{digest}")
     there = {item.key for item in folder.list()}
     if f"{MODEL}{MANIFEST_NAME}" not in files:
         there -= {MANIFEST_NAME}
-    if not files:  # registered before files were recorded: the folder's digest covers them all
-        same = there and digest_of_files({key: folder.digest_of(key) for key in there}) == digest
-        return [None if same else Finding("file", folder.uri(), "is not the registered model")]
     named = {key.removeprefix(MODEL): sha for key, sha in files.items() if key.startswith(MODEL)}
     found = list(damaged_files(work, digest, files))
     for key in sorted(named.keys() | there):
@@ -159,6 +162,13 @@ def _files(work: ObjectStore, digest: str, files: Mapping[str, str]) -> list[Fin
         fault = "is gone" if sha is None else "was altered" if key in named else "was added"
         found.append(None if named.get(key) == sha else _file(folder, key, fault))
     return found
+
+
+def _whole(work: ObjectStore, digest: str) -> Finding | None:
+    folder = work.below(f"models/{digest}")
+    there = {item.key for item in folder.list()} - {MANIFEST_NAME}
+    same = there and digest_of_files({key: folder.digest_of(key) for key in there}) == digest
+    return None if same else Finding("file", folder.uri(), "is not the registered model")
 
 
 def _file(store: ObjectStore, key: str, what: str) -> Finding:

@@ -150,7 +150,7 @@ def _check_files(keeper: Keeper, digest: str) -> None:
     known = (one.change for one in reversed(keeper.state.closed) if one.change.registered)
     target = next((one for one in known if one.model == digest), None)
     files = dict(target.registered.files) if target and target.registered else {}
-    faults = [one for one in damaged_files(keeper.work, digest, files) if one] if files else []
+    faults = [one for one in damaged_files(keeper.work, digest, files) if one]
     if faults:
         raise RegistryError(
             f"{faults[0].subject} {faults[0].message}: the version to go to is damaged "

@@ -47,7 +47,7 @@ def register_model(
     files = _lay_out(work, digest)
     uri = work.uri(f"registered/{digest}")
     version = registry.register(line, digest=digest, uri=uri, tags=tags)
-    return Registered(version, files, _try(version, files))
+    return Registered(version, files, _try(version, files, version_files(work, digest)))
 
 
 def version_files(work: ObjectStore, digest: str) -> ObjectStore:
@@ -74,7 +74,7 @@ def _lay_out(work: ObjectStore, digest: str) -> dict[str, str]:
     return files
 
 
-def _try(version: ModelVersion, files: Mapping[str, str]) -> dict[str, Any]:
+def _try(version: ModelVersion, files: Mapping[str, str], store: ObjectStore) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="avss-trial-") as scratch:
         folder = Path(scratch) / "version"
         folder.mkdir()
@@ -86,7 +86,12 @@ def _try(version: ModelVersion, files: Mapping[str, str]) -> dict[str, Any]:
         }
     what = f"Version {version.version} of {version.line}"
     if odd := sorted(key for key in files | arrived if files.get(key) != arrived.get(key)):
-        raise RegistryError(f"{what} arrives with other files than were laid out: {odd[0]}.")
+        for key in odd:  # else the next run would take it for laid out already
+            store.delete(key)
+        raise RegistryError(
+            f"{what} arrives with other files than were laid out: {odd[0]}. They are removed; "
+            f"run again. If it stays so, restore models/{version.digest} from a back-up."
+        )
     if said["transformers"] != said["mlflow"]:
         raise RegistryError(f"{what} answers otherwise through MLflow than in plain transformers.")
     return said | {"model": version.digest, "uri": version.uri, "files": digest_of_files(files)}

@@ -86,6 +86,12 @@ def test_a_line_is_registered_audited_and_rolled_back(world, life, stack, review
     a_version_deleted_from_mlflow_is_named_and_not_gone_to(world)
     third = life.run()  # the limit lets one more layer go from version 1
     assert life.view.change(third.change).opened.start_model == change.opened.start_model
+    new_client().delete_model_version(world.line, "1")  # which is in use
+    audit = ("registry", "audit", world.line, "--restore", "--format", "json")
+    found = json.loads(world.here(*audit, code=5))["findings"]
+    assert {("version", f"{world.line} version 1"), ("alias", "champion")} <= {
+        (one["kind"], one["subject"]) for one in found
+    }
 
 
 def registered_as_it_should_be(world, life):
@@ -213,6 +219,18 @@ def a_version_deleted_from_mlflow_is_named_and_not_gone_to(world):
     assert world.view.state.open_move is None
 
 
+def a_bad_copy_is_made_again(world, life):
+    """Its bytes are not what its metadata says, so only reading it shows that."""
+    store = version_files(world.view.work, life.view.change(world.change).model)
+    where = {"Bucket": store.location.bucket, "Key": f"{store.location.prefix}/model/config.json"}
+    said = store.client.head_object(**where)["Metadata"]
+    good = store.get("model/config.json")
+    store.client.put_object(**where, Body=good + b" ", Metadata=said)
+    with pytest.raises(RegistryError, match=r"model/config\.json. They are removed"):
+        life.run()
+    assert not store.exists("model/config.json")
+
+
 class Crash(BaseException):
     """What no handler of ours catches, as a killed process."""
 
@@ -293,6 +311,7 @@ def test_a_registration_that_dies_anywhere_is_finished_by_the_next_run(world, li
             patch.setattr(owner, name, dying(getattr(owner, name)))
             with pytest.raises(Crash):
                 life.run()
+    a_bad_copy_is_made_again(world, life)
     with monkeypatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         with pytest.raises(RegistryError, match="cannot be reached"):

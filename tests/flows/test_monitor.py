@@ -2,20 +2,25 @@
 
 import io
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from benchmarks.life import Life
+from flows.attend import attend
 from flows.monitor import Watched
 from flows.recording import append
 from policies.entries import RunResumed
-from policies.lifecycle import advance
-from tasks.errors import ConflictError
+from policies.lifecycle import Wish, advance
+from tasks.errors import ConflictError, DataError
 from tasks.job import Job
 from tasks.models.mlflow_client import new_client
+from tasks.models.moving import move_alias
 from tasks.models.registry import Registry
+from tasks.places import LOCAL
+from tasks.record.keeper import Keeper
 from tasks.run_file import RunFile
 
 pytestmark = pytest.mark.stack
@@ -24,10 +29,11 @@ ROLES = ("product", "risk")
 
 
 @pytest.fixture
-def life(world, monkeypatch) -> Life:
-    """The world's line, run in this process."""
+def life(world, webhook, monkeypatch) -> Life:
+    """The world's line, run in this process, that tells a webhook."""
     monkeypatch.setenv("AVSS_HOME", str(world.folder / "home"))
     gates = {name: {"quorum": 2, "roles": list(ROLES)} for name in ("step", "promotion")}
+    world.rewrite("run.yaml", notifications={"blocks": [webhook.slug]})
     lenient = {"min_retention": 0.1, "worst_slice": None, "max_drop_per_step": None}
     world.rewrite("policy.yaml", approvals=gates, kpis={"default": lenient})
     return Life(world.folder, world.line)
@@ -38,7 +44,9 @@ def look(life) -> tuple[Watched, str]:
     return life.watch(told), told.getvalue()
 
 
-def test_a_model_in_use_is_watched_on_fresh_data(world, life, stack, reviews_of_another_shop):
+def test_a_model_in_use_is_watched_on_fresh_data(
+    world, life, stack, reviews_of_another_shop, webhook, monkeypatch
+):
     found, _ = look(life)
     assert (found.version, found.exit_code) == (None, 0)  # nothing is in use yet
     watching = {"on_breach": "ask", "on_bad_data": "alarm", "min_retention": 0.1}
@@ -54,24 +62,35 @@ def test_a_model_in_use_is_watched_on_fresh_data(world, life, stack, reviews_of_
     assert len(logged) == 1
 
     stack.data().put("2026/part-2.jsonl", reviews_of_another_shop())
+    webhook.status, incident = 500, f"Incident 1 on line {world.line}"
     found, told = look(life)
     assert (found.passed, found.incident, found.exit_code) == (False, 1, 3)
     assert "no version before" in found.rollback
     assert "text_length" in told
+    webhook.status = 200
     again, _ = look(life)
     assert again.incident == 1  # it is open, and no second one is
+    assert titles(webhook).count(incident) == 1 + 1  # refused the first time, then carried
+    look(life)
+    assert titles(webhook).count(incident) == 1 + 1
     stack.data().delete("2026/part-2.jsonl")
     found, _ = look(life)
     assert (found.passed, found.incident, found.exit_code) == (True, None, 0)
 
     counted = Counter(entry.type for entry in life.view.record.entries)
-    assert counted["monitor.checked"] == 4
+    assert counted["monitor.checked"] == 5
     assert counted["incident.opened"] == counted["incident.closed"] == 1
     index = world.view.work.below("dossiers").get(f"{world.line}/index.html").decode()
     assert "Incident: version 1 is below its floor" in index
     assert "Incident over: version 1 is well again" in index
     rolled_back_by_standing_consent(world, life, stack.data(), reviews_of_another_shop())
+    done = f"Line {world.line}: rollback to version 1: done"
+    assert titles(webhook)[-2:] == [f"Incident 2 on line {world.line}", done]
     what_moved_behind_our_back_is_found(world)
+    assert titles(webhook)[-1] == f"Line {world.line}: registry or files differ from the record"
+    moves_by_hand_are_told(world, life, webhook)
+    neither_fault_hides_the_other(world, life, monkeypatch)
+    assert world.sample not in str(webhook.posts)
     world.here("export", world.change, "--out", "pack")
     report = json.loads(world.here("verify", "pack", "--format", "json"))
     assert any("incident 1" in one for one in report["notices"])
@@ -100,6 +119,48 @@ def rolled_back_by_standing_consent(world, life, data, other: bytes) -> None:
     world.here("export", ending.change, "--out", "pack-2")
     notices = json.loads(world.here("verify", "pack-2", "--format", "json"))["notices"]
     assert any("agrees to it beforehand" in one for one in notices), notices
+
+
+def titles(webhook) -> list[str]:
+    return [one["title"] for one in webhook.posts]
+
+
+def moves_by_hand_are_told(world, life, webhook) -> None:
+    config, wish = str(world.folder / "run.yaml"), Wish("Mia", "it was the data", version="2")
+    what = "version 2 in use"
+    asked = move_alias(Keeper(world.line, LOCAL), wish)
+    attend(config)
+    attend(config)
+    assert titles(webhook)[-1] == f"Decision wanted: {asked.change}, {what}"
+    assert f"avss approve {asked.change} --step alias" in webhook.posts[-1]["text"]
+    life.answer(asked.change, *PEOPLE, said="reject")
+    assert move_alias(Keeper(world.line, LOCAL), wish).state == "rejected"
+    attend(config)
+    assert titles(webhook)[-1] == f"Line {world.line}: {what}: rejected"
+    assert titles(webhook).count(f"Decision wanted: {asked.change}, {what}") == 1
+
+
+def neither_fault_hides_the_other(world, life, monkeypatch) -> None:
+    """A file of the model is altered, this machine has no copy, and there is no fresh data."""
+    run = (world.folder / "run.yaml").read_text()
+    store = world.view.work.below(f"models/{life.view.change(world.change).model}")
+    good = store.get("config.json")
+    store.put("config.json", good + b" ")
+    monkeypatch.setenv("AVSS_HOME", str(world.folder / "cold"))
+    shutil.copytree(world.folder / "home" / "keys", world.folder / "cold" / "keys")
+    found, _ = look(life)
+    assert (found.passed, found.exit_code) == (None, 5)
+    assert "digest" in found.fault
+    nothing = {"uri": "s3://avss-data/nothing", "fields": {"text": "said"}}
+    world.rewrite("run.yaml", data=nothing)
+    found, _ = look(life)
+    assert found.exit_code == 5
+    assert "nothing" in found.fault
+    assert any("config.json: was altered" in one for one in found.findings)
+    store.put("config.json", good)
+    with pytest.raises(DataError, match="nothing"):
+        look(life)
+    (world.folder / "run.yaml").write_text(run)
 
 
 def files(folder: Path) -> list[Path]:
