@@ -16,6 +16,7 @@ from policies.entries import RunResumed
 from policies.lifecycle import Wish, advance
 from tasks.errors import ConflictError, DataError
 from tasks.job import Job
+from tasks.models.audit import audit_line
 from tasks.models.mlflow_client import new_client
 from tasks.models.moving import move_alias
 from tasks.models.registry import Registry
@@ -86,6 +87,7 @@ def test_a_model_in_use_is_watched_on_fresh_data(
     rolled_back_by_standing_consent(world, life, stack.data(), reviews_of_another_shop())
     done = f"Line {world.line}: rollback to version 1: done"
     assert titles(webhook)[-2:] == [f"Incident 2 on line {world.line}", done]
+    a_promotion_overtakes_a_move_by_hand(world, life)
     what_moved_behind_our_back_is_found(world)
     assert titles(webhook)[-1] == f"Line {world.line}: registry or files differ from the record"
     moves_by_hand_are_told(world, life, webhook)
@@ -126,8 +128,8 @@ def titles(webhook) -> list[str]:
 
 
 def moves_by_hand_are_told(world, life, webhook) -> None:
-    config, wish = str(world.folder / "run.yaml"), Wish("Mia", "it was the data", version="2")
-    what = "version 2 in use"
+    config, wish = str(world.folder / "run.yaml"), Wish("Mia", "it was the data", version="1")
+    what = "version 1 in use"
     asked = move_alias(Keeper(world.line, LOCAL), wish)
     attend(config)
     attend(config)
@@ -143,7 +145,7 @@ def moves_by_hand_are_told(world, life, webhook) -> None:
 def neither_fault_hides_the_other(world, life, monkeypatch) -> None:
     """A file of the model is altered, this machine has no copy, and there is no fresh data."""
     run = (world.folder / "run.yaml").read_text()
-    store = world.view.work.below(f"models/{life.view.change(world.change).model}")
+    store = world.view.work.below(f"models/{life.view.state.live.model}")
     good = store.get("config.json")
     store.put("config.json", good + b" ")
     monkeypatch.setenv("AVSS_HOME", str(world.folder / "cold"))
@@ -161,6 +163,18 @@ def neither_fault_hides_the_other(world, life, monkeypatch) -> None:
     with pytest.raises(DataError, match="nothing"):
         look(life)
     (world.folder / "run.yaml").write_text(run)
+
+
+def a_promotion_overtakes_a_move_by_hand(world, life) -> None:
+    """A change is promoted while people are still asked about a move."""
+    wish = Wish("Mia", "the fault was elsewhere", version="2")
+    assert move_alias(Keeper(world.line, LOCAL), wish).state == "waiting"
+    assert life.agree(*PEOPLE).outcome == "promoted"
+    now = Registry().aliases(world.line)
+    assert move_alias(Keeper(world.line, LOCAL), wish).state == "overtaken"
+    assert Registry().aliases(world.line) == now
+    assert now["previous"] == "1"
+    assert audit_line(life.view).clean
 
 
 def files(folder: Path) -> list[Path]:
@@ -181,7 +195,7 @@ def what_moved_behind_our_back_is_found(world) -> None:
 
 def goes_on_after_what_was_said_aside(world, busy: Job, before) -> None:
     opened = before.closed[0].change.opened
-    after, entry = append(busy, before, opened, f"{world.line}-0003", advance)
+    after, entry = append(busy, before, opened, f"{world.line}-0004", advance)
     assert entry.sequence == before.length + 1
     assert after.last_check is not None
     other = Job(RunFile.load(world.folder / "run.yaml"))
