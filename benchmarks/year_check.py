@@ -53,10 +53,10 @@ def check(year: Year, folder: Path) -> dict[str, Any]:
 
 
 def models_allowed(state: State, now: datetime, days: int) -> set[str]:
-    """Models that may still be there: versions, bases in use, and what ended lately."""
-    allowed = {one.change.registered.model for one in state.closed if one.change.registered}
-    if state.live:
-        allowed.add(state.live.opened.base_model)
+    """Models that may still be there: versions, their bases, the last base, what ended lately."""
+    versions = [one.change for one in state.closed if one.change.registered]
+    allowed = {one.registered.model for one in versions if one.registered}
+    allowed |= {one.opened.base_model for one in versions}
     allowed.add(state.closed[-1].change.opened.base_model)
     for one in state.closed:
         if now - one.closed_at < timedelta(days=days):

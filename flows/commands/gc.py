@@ -30,7 +30,7 @@ def gc(
         typer.Option(
             "--lifecycle",
             help="Print S3 lifecycle rules for the work bucket (JSON for put-bucket-lifecycle-"
-            "configuration) and delete nothing.",
+            "configuration), by the longest candidate_days of the lines' policies; delete nothing.",
         ),
     ] = False,
     work: WorkOption = None,
@@ -39,20 +39,21 @@ def gc(
 ) -> None:
     """Delete models that became no version and cached data, as the lines' policies say.
 
-    Evidence, approvals, the record and every registered version stay.
+    Evidence, approvals, the record, every registered version and its base stay.
 
     Example: avss gc --dry-run
     """
     from flows.render import cleaning_table
-    from policies.policy_sections import Storage
-    from tasks.cleaning import clean, lifecycle_rules, plan_cleaning
+    from tasks.cleaning import candidate_days, clean, lifecycle_rules, plan_cleaning
     from tasks.places import places_of
     from tasks.s3.storage import ObjectStore
 
-    if lifecycle:
-        print_json({"Rules": lifecycle_rules(Storage().candidate_days)})
-        return
     places = places_of(None, work, ledger)
+    if lifecycle:
+        with progress("Reading the lines") as report:
+            days = candidate_days(places, report)
+        print_json({"Rules": lifecycle_rules(days)})
+        return
     with progress("Reading the lines") as report:
         plan = plan_cleaning(places, report)
     if not dry_run:

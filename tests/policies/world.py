@@ -27,6 +27,8 @@ class World:
     roster: Roster = field(default_factory=lambda: roster_of(PEOPLE))
     job: str = "job"
     layers: int = 6
+    base: str = digest(b"base")
+    """The base model of the next change."""
     good: Callable[[int, int], bool] = lambda step, attempt: True
     holdout_good: bool = True
     kpis: list[dict[str, Any]] = field(default_factory=list)
@@ -78,7 +80,7 @@ class World:
         """Open the line's next change."""
         opened = law.ChangeOpened(
             requester=requester,
-            base_model=digest(b"base"),
+            base_model=self.base,
             original_layers=self.layers,
             kept_layers=tuple(range(self.layers)),
             policy=self.put(self.policy.document()),
