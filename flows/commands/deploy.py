@@ -42,7 +42,7 @@ def deploy(
     ] = None,
     format: FormatOption = Format.text,
 ) -> None:
-    """Register optimize, monitor, attend and rollback for a line, or bring them up to date.
+    """Register optimize, monitor, attend, clean and rollback for a line, or bring them up to date.
 
     Example: avss deploy --config run.yaml --pool lines --timezone Asia/Tokyo
     """

@@ -29,7 +29,13 @@ from tasks.errors import DeployError, RunFileError
 from tasks.run_file import Resources
 
 ROOT = Path(__file__).parent.parent.parent
-FLOWS = {"optimize": "0 3 * * 1", "monitor": "0 5 * * *", "attend": "20 * * * *", "rollback": None}
+FLOWS = {
+    "optimize": "0 3 * * 1",
+    "monitor": "0 5 * * *",
+    "attend": "20 * * * *",
+    "clean": "0 1 * * 0",
+    "rollback": None,
+}
 FIELDS = (
     "entrypoint",
     "path",
