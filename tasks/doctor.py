@@ -15,6 +15,8 @@ from tasks.errors import StorageError, TaskError
 from tasks.home import job_key_path
 from tasks.http_probe import answer_of
 from tasks.models.mlflow_client import tracking_uri
+from tasks.models.signature import check_model_key, model_key_path
+from tasks.record.job_keys import read_job_key
 from tasks.record.ledger_store import LedgerStore
 from tasks.reporting import Report, told, untold
 from tasks.s3.client import mapped_errors, new_client
@@ -83,7 +85,8 @@ def tried(name: str, attempt: Callable[[], str], advice: str = "") -> Check:
 def _trials(work: str, ledger: str, data: str | None) -> Iterator[_Trial]:
     yield _Trial("packages", packages, "Install from the lock: make install.")
     yield _Trial("telemetry", telemetry, "Start through `avss`, or export these variables.")
-    yield _Trial("job key", job_key, "chmod 600 the key; name another one with AVSS_JOB_KEY.")
+    yield _Trial("job key", job_key, "")
+    yield _Trial("model key", model_key, "chmod 600 the key.")
     yield _Trial(
         "S3: work bucket",
         lambda: work_bucket(work),
@@ -132,14 +135,18 @@ def telemetry() -> str:
 
 
 def job_key() -> str:
-    """The job's private key: there, and for its owner's eyes only."""
-    path = job_key_path()
-    if not path.is_file():
-        return f"{path} does not exist yet; the first change makes it"
-    mode = stat.S_IMODE(path.stat().st_mode)
+    """The job's private key: it can be used, and is for its owner's eyes only."""
+    read_job_key()
+    return f"{job_key_path()}, for its owner only"
+
+
+def model_key() -> str:
+    """The key that signs models: the same, or it can be made when the first model is signed."""
+    found, path = check_model_key(), model_key_path()
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0
     if mode & 0o077:
         raise _UnwellError(f"others may read {path} (mode {mode:04o})")
-    return f"{path}, for its owner only"
+    return found
 
 
 def work_bucket(bucket: str) -> str:

@@ -18,6 +18,8 @@ from policies.model_signature import FORMAT
 from tasks.errors import RunFileError
 from tasks.home import job_key_path
 
+_MAKE_ONE = "openssl ecparam -name prime256v1 -genkey -noout -out FILE"
+
 
 def model_key_path() -> Path:
     """The key that signs models: `$AVSS_MODEL_KEY`, or `model_p256.pem` beside the job's key."""
@@ -31,11 +33,13 @@ def sign_model(folder: Path) -> dict[str, Any]:
     The key is made where there is none yet.
 
     Raises:
-        RunFileError: the key cannot be used.
+        RunFileError: the key cannot be used, or cannot be made where it is looked for.
     """
     from model_signing import hashing, signing
 
     key = model_key_path()
+    if not _is_there(key):
+        _make_key(key)
     public = _public_key(key)
     with tempfile.TemporaryDirectory() as scratch:
         signature = Path(scratch) / "model.sig"
@@ -46,17 +50,45 @@ def sign_model(folder: Path) -> dict[str, Any]:
     return {"format": FORMAT, "public_key": public, "bundle": bundle}
 
 
-def _public_key(path: Path) -> str:
-    if not path.exists():
-        _make_key(path)
+def check_model_key() -> str:
+    """See that models can be signed; nothing is made. Says what is there.
+
+    Raises:
+        RunFileError: the key cannot be used, or could not be made where it is looked for.
+    """
+    path = model_key_path()
+    if _is_there(path):
+        _public_key(path)
+        return f"{path} can be used"
+    folder = next(one for one in path.absolute().parents if one.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise _cannot_be_made(path, f"{folder} cannot be written to")
+    return f"{path} does not exist yet; the first registration of a model makes it"
+
+
+def _is_there(path: Path) -> bool:
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), None)
-    except (OSError, TypeError, ValueError):
+        return path.exists()
+    except OSError as error:
+        raise RunFileError(f"{path}, the key for model signatures: {error.strerror}.") from None
+
+
+def _public_key(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RunFileError(
+            f"{path}, the key for model signatures, cannot be read: {error.strerror}. Make its "
+            "owner the user that runs the job (mode 0600), or name another with AVSS_MODEL_KEY."
+        ) from None
+    try:
+        key = serialization.load_pem_private_key(content, None)
+    except (TypeError, ValueError):
         key = None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise RunFileError(
             f"{path} is no unencrypted ECDSA P-256 key in PEM form, which model signatures need. "
-            "Make one: openssl ecparam -name prime256v1 -genkey -noout -out FILE"
+            f"Make one: {_MAKE_ONE}"
         )
     form = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return key.public_key().public_bytes(*form).decode("ascii")
@@ -69,6 +101,16 @@ def _make_key(path: Path) -> None:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-        stream.write(content)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            stream.write(content)
+    except OSError as error:
+        raise _cannot_be_made(path, str(error.strerror)) from None
+
+
+def _cannot_be_made(path: Path, why: str) -> RunFileError:
+    return RunFileError(
+        f"There is no key for model signatures at {path}, and none can be made there: {why}. Make "
+        f"one, keep it beside the job's key, and name it with AVSS_MODEL_KEY: {_MAKE_ONE}"
+    )

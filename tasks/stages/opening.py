@@ -8,6 +8,7 @@ from policies.entries import ChangeOpened
 from policies.lifecycle import OpenChange, State
 from tasks.fitness import check_fit
 from tasks.job import Job
+from tasks.models.signature import check_model_key
 
 
 def open_change(job: Job, state: State, action: OpenChange) -> ChangeOpened:
@@ -21,6 +22,7 @@ def open_change(job: Job, state: State, action: OpenChange) -> ChangeOpened:
     digest = job.models.take_in(source, revision)
     stack = find_stack(_seen(job, state, digest))
     check_fit(job, stack.original_layers)
+    check_model_key()  # else the change would only fail at its end
     live = state.live
     goes_on = live is not None and live.opened.base_model == digest
     return ChangeOpened(

@@ -232,6 +232,46 @@ def test_a_pools_job_variables_fit_its_template_and_fill_it(kind):
             assert json.dumps(value)[1:-1] in job
 
 
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_a_container_finds_both_keys_where_it_is_told_to_look(kind):
+    pools = ROOT / "deployments" / "pools"
+    given = yaml.safe_load((pools / f"{kind}.yaml").read_text())
+    keys = [Path(given["env"][name]) for name in ("AVSS_JOB_KEY", "AVSS_MODEL_KEY")]
+    (folder,) = {str(key.parent) for key in keys}
+    if kind == "docker":
+        assert f"{folder}:{folder}:ro" in given["volumes"]
+        return
+    base = json.loads((pools / f"{kind.removesuffix('-gpu')}-base.json").read_text())
+    job = base["job_configuration"]
+    if "ecs" in kind:
+        (container,) = job["task_definition"]["containerDefinitions"]
+        assert container["secrets"] == [
+            {"name": "AVSS_JOB_KEY_TEXT", "valueFrom": "{{ job_key_secret }}"},
+            {"name": "AVSS_MODEL_KEY_TEXT", "valueFrom": "{{ model_key_secret }}"},
+        ]
+        assert set(base["variables"]["required"]) == {"job_key_secret", "model_key_secret"}
+        return
+    (first,) = job["job_manifest"]["spec"]["template"]["spec"]["initContainers"]
+    secret = next(one["mountPath"] for one in first["volumeMounts"] if one["name"] == "key-secret")
+    copied = [f"{secret}/{key.name}" for key in keys]
+    assert first["command"] == ["install", "-m", "0600", "-t", folder, *copied]
+
+
+def test_the_images_entry_point_writes_keys_for_their_owner_and_forgets_the_variables(tmp_path):
+    files = {name: tmp_path / name for name in ("AVSS_JOB_KEY", "AVSS_MODEL_KEY")}
+    given = {name: str(path) for name, path in files.items()}
+    given |= {f"{name}_TEXT": f"line 1 of {name}\nline 2" for name in files}
+    command = ["sh", str(ROOT / "deployments" / "entrypoint.sh"), "env"]
+    done = subprocess.run(
+        command, env=os.environ | given, capture_output=True, text=True, check=True
+    )
+    for name, path in files.items():
+        assert path.read_text() == f"line 1 of {name}\nline 2\n"
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert f"{name}={path}" in done.stdout
+    assert "line 1" not in done.stdout
+
+
 @pytest.mark.parametrize("kind", ["kubernetes", "ecs"])
 def test_our_base_job_templates_are_prefects_own_and_a_little_more(kind):
     ours = json.loads((ROOT / "deployments" / "pools" / f"{kind}-base.json").read_text())

@@ -4,27 +4,34 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from policies.errors import DecisionError
 from tasks import doctor
 from tasks.doctor import diagnose
-from tasks.errors import StorageError
+from tasks.errors import RunFileError, StorageError
+from tasks.home import job_key_path
+from tasks.models.signature import sign_model
 from tasks.s3.storage import ObjectStore
+from tests.flows.parts import write_key
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("AVSS_HOME", str(tmp_path / "home"))
+    for name in ("AVSS_JOB_KEY", "AVSS_MODEL_KEY"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.stack
 def test_a_fit_installation_passes_every_check(stack):
     names = stack.names
+    write_key(job_key_path())
     told = []
     checks = diagnose(
         work=names.work, ledger=names.ledger, data=names.data, report=lambda *of: told.append(of)
     )
-    assert told == [(at + 1, 9) for at in range(9)]
+    assert told == [(at + 1, 10) for at in range(10)]
     assert [check for check in checks if not check.ok] == []
-    assert len(checks) == 9
+    assert len(checks) == 10
     assert list(ObjectStore(names.work, "doctor").list()) == []
 
 
@@ -62,12 +69,39 @@ def test_a_clock_that_is_off_is_noticed(s3, monkeypatch):
 def test_a_key_that_others_may_read_is_noticed(tmp_path, monkeypatch):
     key = tmp_path / "key"
     monkeypatch.setenv("AVSS_JOB_KEY", str(key))
-    assert "does not exist yet" in doctor.job_key()
-    key.touch(0o600)
+    with pytest.raises(RunFileError, match=r"has no key at .* ssh-keygen"):
+        doctor.job_key()
+    write_key(key)
     assert "owner only" in doctor.job_key()
     key.chmod(0o644)
-    with pytest.raises(Exception, match="others may read"):
+    with pytest.raises(DecisionError, match="read by others"):
         doctor.job_key()
+
+
+def test_a_model_key_is_used_or_could_be_made(tmp_path, monkeypatch):
+    key = tmp_path / "new" / "model.pem"
+    monkeypatch.setenv("AVSS_MODEL_KEY", str(key))
+    assert "does not exist yet" in doctor.model_key()
+    assert not key.parent.exists()  # nothing is made by looking
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    sign_model(tmp_path / "model")
+    assert "can be used" in doctor.model_key()
+    key.chmod(0o640)
+    with pytest.raises(Exception, match="others may read"):
+        doctor.model_key()
+    key.write_text("hello")
+    with pytest.raises(RunFileError, match="no unencrypted ECDSA P-256 key"):
+        doctor.model_key()
+
+
+def test_a_model_key_that_cannot_be_made_is_noticed(s3, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("AVSS_MODEL_KEY", str(tmp_path / "file" / "model.pem"))
+    checks = {it.name: it for it in diagnose(work=s3.names.work, ledger=s3.names.ledger)}
+    assert not checks["model key"].ok
+    for words in ("none can be made there", "openssl ecparam", "AVSS_MODEL_KEY"):
+        assert words in checks["model key"].detail
 
 
 def test_a_package_outside_its_range_is_named(monkeypatch):

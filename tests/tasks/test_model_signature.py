@@ -4,13 +4,15 @@ import base64
 import json
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from model_signing import verifying
 
 from avss.digests import folder_digest
 from policies.canonical import canonical_bytes
 from policies.model_signature import check_model_signature, model_digest, signed_files
 from tasks.errors import RunFileError
-from tasks.models.signature import model_key_path, sign_model
+from tasks.models.signature import check_model_key, model_key_path, sign_model
 
 
 @pytest.fixture
@@ -55,6 +57,30 @@ def test_the_key_is_made_once_for_its_owner_alone(model):
     assert sign_model(model)["public_key"] == first
     model_key_path().write_bytes(b"hello")
     with pytest.raises(RunFileError, match="no unencrypted ECDSA P-256 key"):
+        sign_model(model)
+
+
+def test_a_key_as_openssl_makes_it_is_used(model, tmp_path):
+    key = ec.generate_private_key(ec.SECP256R1())
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    content = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    model_key_path().parent.mkdir()
+    model_key_path().write_bytes(content)
+    assert "can be used" in check_model_key()
+    by_the_library(sign_model(model), model, tmp_path)
+    assert model_key_path().read_bytes() == content
+
+
+@pytest.mark.parametrize("attempt", [sign_model, lambda _: check_model_key()])
+def test_a_key_that_cannot_be_made_is_told_with_what_to_do(model, monkeypatch, attempt):
+    monkeypatch.setenv("AVSS_MODEL_KEY", str(model / "config.json" / "model.pem"))
+    with pytest.raises(RunFileError, match=r"none can be made there.*AVSS_MODEL_KEY: openssl"):
+        attempt(model)
+
+
+def test_a_key_that_cannot_be_read_is_told(model, monkeypatch, tmp_path):
+    monkeypatch.setenv("AVSS_MODEL_KEY", str(tmp_path))  # a folder
+    with pytest.raises(RunFileError, match="cannot be read: Is a directory"):
         sign_model(model)
 
 
