@@ -1,9 +1,12 @@
 """Each role may do what its work needs and nothing else: as written, and on a server that enforces.
 
-Object Lock, KMS and the condition on TLS are AWS's own and only read here.
+Object Lock, KMS, the condition on TLS and what the role `setup` may do are AWS's own and only read
+here.
 """
 
+import ast
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,6 +30,7 @@ from tasks.record.ledger_store import LedgerStore
 from tasks.s3.client import new_client
 from tasks.s3.storage import ObjectStore
 
+ROOT = Path(__file__).parent.parent.parent
 NAMES = BucketNames()
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/one"
 READS = ("s3:Get", "s3:List", "kms:Decrypt")
@@ -67,6 +71,47 @@ def test_the_ledger_is_appended_to_and_never_deleted_from() -> None:
         assert ledger <= {("s3:DeleteObjectVersion", f"arn:aws:s3:::{NAMES.ledger}/probes/*")}
     assert ("s3:PutObject", f"arn:aws:s3:::{NAMES.ledger}/*") not in allowed("approver")
     assert all(action.startswith(READS) for action, _ in allowed("auditor"))
+
+
+SETUP = {
+    "create_bucket": {"s3:CreateBucket"},
+    "head_bucket": {"s3:ListBucket"},
+    "put_bucket_versioning": {"s3:PutBucketVersioning"},
+    "get_object_lock_configuration": {"s3:GetBucketObjectLockConfiguration"},
+    "put_bucket_encryption": {"s3:PutEncryptionConfiguration"},
+    "put_public_access_block": {"s3:PutBucketPublicAccessBlock"},
+    "put_bucket_lifecycle_configuration": {"s3:PutLifecycleConfiguration"},
+    "put_bucket_replication": {"s3:PutReplicationConfiguration"},
+}
+"""The rights that AWS asks for at each call by which buckets are made (its S3 reference)."""
+LOCKED = {"s3:PutBucketObjectLockConfiguration", "s3:PutBucketVersioning"}
+"""What it asks for besides where a bucket is created with Object Lock."""
+
+
+def calls_of_the_setup() -> dict[str, set[str]]:
+    """Each S3 call of our code that makes buckets, and of the commands that the docs tell."""
+    tree = ast.parse((ROOT / "deployments" / "buckets.py").read_text())
+    ours = {
+        node.func.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "client"
+    }
+    pages = (path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
+    told = {one for page in pages for one in re.findall(r"aws s3api ([a-z-]+)", page)}
+    return {"buckets.py": ours, "docs": {one.replace("-", "_") for one in told}}
+
+
+@pytest.mark.parametrize("where", ["buckets.py", "docs"])
+def test_who_makes_the_buckets_may_do_all_that_it_takes(where: str) -> None:
+    calls = calls_of_the_setup()[where]
+    assert {"create_bucket", "put_bucket_versioning"} <= calls  # they were found at all
+    needed = set().union(*(SETUP[call] for call in calls)) | LOCKED
+    for bucket in (NAMES.data, NAMES.work, NAMES.ledger):
+        mine = {action for action, resource in allowed("setup") if resource.endswith(bucket)}
+        assert needed - mine == set()
 
 
 @pytest.fixture(scope="module")
