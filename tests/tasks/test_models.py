@@ -1,5 +1,9 @@
 """Model folders to S3 and back, on a real S3 server."""
 
+import random
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,8 @@ from tasks.errors import MissingError, StorageError
 from tasks.models import folders as models
 from tasks.models.folders import fetch_file, fetch_model, publish_model
 from tasks.models.shelf import ModelShelf
-from tasks.s3.storage import ObjectStore
+from tasks.s3.client import new_client
+from tasks.s3.storage import ObjectStore, file_sha256
 
 
 @pytest.fixture(autouse=True)
@@ -146,3 +151,65 @@ def test_a_missing_object_is_said(s3):
 def test_a_device_that_is_not_here_is_refused_before_anything_is_done(s3):
     with pytest.raises(InputError, match="tpu9"):
         ModelShelf(s3.work(), "tpu9")
+
+
+@pytest.fixture
+def large(folder, s3) -> Path:
+    """A file of three parts beside the small ones."""
+    path = folder / "model-00001.safetensors"
+    path.write_bytes(s3.unique.encode() + random.Random(1).randbytes(20 << 20))
+    return path
+
+
+def parts_left(s3) -> list[str]:
+    """Keys of uploads that were begun and neither ended nor given up."""
+    answer = new_client().list_multipart_uploads(Bucket=s3.names.work)
+    return [one["Key"] for one in answer.get("Uploads", ())]
+
+
+def test_a_large_file_travels_in_parts_and_arrives_whole(s3, folder, large):
+    moved = []
+    published = publish_model(folder, s3.names.work, progress=moved.append)
+    assert len(moved) > 3
+    head = new_client().head_object(
+        Bucket=s3.names.work, Key=f"models/{published.digest}/{large.name}"
+    )
+    assert head["ETag"].strip('"').endswith("-3")
+    assert head["Metadata"]["sha256"] == file_sha256(large)
+    assert folder_digest(fetch_model(published.uri)) == folder_digest(folder)
+
+
+DIES_AFTER_10_MIB = """
+import os, signal, sys
+from pathlib import Path
+from tasks.models.folders import publish_model
+sent = 0
+def die(count):
+    global sent
+    sent += count
+    if sent > 10 << 20:
+        os.kill(os.getpid(), signal.SIGKILL)
+publish_model(Path(sys.argv[1]), sys.argv[2], progress=die)
+"""
+
+
+def test_an_upload_that_was_killed_between_parts_is_made_again(s3, folder, large):
+    command = [sys.executable, "-c", DIES_AFTER_10_MIB, str(folder), s3.names.work]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    key = f"models/{folder_digest(folder).digest}/{large.name}"
+    assert not ObjectStore(s3.names.work).exists(key)  # half a file is no file
+    assert key in parts_left(s3)  # until the bucket's lifecycle rules let them go
+    again = []
+    published = publish_model(folder, s3.names.work, progress=again.append)
+    assert sum(again) >= large.stat().st_size
+    assert folder_digest(fetch_model(published.uri)) == folder_digest(folder)
+
+
+def test_a_large_file_that_was_altered_under_its_name_is_refused(s3, folder, large):
+    uri = publish_model(folder, s3.names.work).uri
+    content = bytearray(large.read_bytes())
+    content[15 << 20] ^= 1
+    large.write_bytes(content)
+    ObjectStore.at(uri).upload_file(large, large.name)
+    with pytest.raises(StorageError, match="was altered"):
+        fetch_model(uri)

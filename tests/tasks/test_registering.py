@@ -1,0 +1,102 @@
+"""A registered version on real servers: what it says of itself, and how MLflow loads it."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.models.aliases import version_tags
+from tasks.models.card import EXAMPLE
+from tasks.models.folders import publish_model
+from tasks.models.registering import register_model
+from tasks.models.registry import Registry
+from tasks.record.documents import Documents
+from tasks.s3.storage import ObjectStore
+from tests.flows.parts import tiny_model
+from tests.policies.samples import facts, kpi, measured
+from tests.policies.world import World
+
+pytestmark = pytest.mark.stack
+
+PYFUNC = """
+import json, sys, mlflow
+loaded = mlflow.pyfunc.load_model(sys.argv[1])
+inputs = loaded.metadata.get_input_schema().to_dict()
+print(json.dumps([inputs, loaded.predict([sys.argv[2]], params=None)]))
+"""
+TRANSFORMERS = """
+import json, sys, mlflow
+pipeline = mlflow.transformers.load_model(sys.argv[1])
+said = pipeline(sys.argv[2], max_new_tokens=8, do_sample=False)
+print(json.dumps([type(pipeline).__name__, said[0]["generated_text"]]))
+"""
+
+
+def in_a_fresh_process(code: str, uri: str) -> Any:
+    """What a program prints that knows nothing of ours."""
+    quiet = {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, uri, EXAMPLE],
+        env=os.environ | quiet | {"PYTHONSAFEPATH": "1"},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def test_a_version_is_loaded_by_both_flavours_in_a_process_that_knows_nothing_of_ours(
+    stack: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AVSS_HOME", str(tmp_path / "home"))
+    tiny_model(tmp_path / "model")
+    work, registry = ObjectStore(stack.names.work), Registry()
+    digest = publish_model(tmp_path / "model", stack.names.work).digest
+    made = register_model(registry, work, stack.unique, digest, {"avss.change": "x-0001"})
+    registry.point(stack.unique, {"champion": made.version.version})
+    kind, said = in_a_fresh_process(TRANSFORMERS, f"models:/{stack.unique}@champion")
+    assert kind == "TextGenerationPipeline"
+    assert said.startswith(EXAMPLE)
+    assert len(said) > len(EXAMPLE)
+    inputs, answers = in_a_fresh_process(PYFUNC, f"models:/{stack.unique}/1")
+    assert [one["type"] for one in inputs] == ["string"]
+    assert len(answers) == 1
+    assert isinstance(answers[0], str)
+
+
+def test_what_a_version_says_of_itself_is_what_was_recorded(stack: Any) -> None:
+    world = World()
+    world.open()
+    world.approve_all()
+    change = world.state.live
+    assert change is not None
+    assert change.holdout is not None
+    kpis = (kpi(name="good", retention=0.99), kpi(name="worst", retention=0.91234))
+    unmeasured = kpi(name="unknown", retention=None, retention_low=None)
+    sizes = facts().resources.model_copy(update={"money_per_month": measured(0.87654)})
+    found = facts(step="promotion", split="holdout", kpis=(*kpis, unmeasured), resources=sizes)
+    documents = Documents(stack.work())
+    holdout = change.holdout.model_copy(update={"measurements": documents.put_model(found)})
+    tags = version_tags(documents, replace(change, holdout=holdout))
+    uri = f"s3://{stack.names.work}/registered/{change.model}"
+    Registry().register(stack.unique, digest=change.model, uri=uri, tags=tags)
+    (version,) = Registry().versions(stack.unique)
+    assert version.tags == {
+        "avss.digest": change.model,
+        "avss.change": "reviews-0001",
+        "avss.base": change.opened.base_model,
+        "avss.evidence": change.holdout.evidence,
+        "avss.kept_layers": ",".join(map(str, change.kept)),
+        "avss.layers": "3 of 6",
+        "avss.retention": "0.9123",
+        "avss.retention_kpi": "worst",
+        "avss.parameters": "0.9000",
+        "avss.cost": "0.8765",
+    }
