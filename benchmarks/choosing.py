@@ -24,6 +24,7 @@ import transformers
 from choosing_data import Data, load_data, written_by
 from choosing_methods import METHODS
 
+from avss.architecture import find_stack
 from avss.comparing.outcomes import Outcomes
 from avss.comparing.retention import compare
 from avss.cutting.pruning import write_model
@@ -79,8 +80,8 @@ class Bench:
                 self._speeds()
 
     def _follow(self, name: str) -> None:
-        counts = self.options.counts
-        if all(self._path(name, count).exists() for count in counts):
+        counts = [at for at in self.options.counts if self._missing(name, at)]
+        if not counts:
             return
         start, spent, began = self._walked(name), 0.0, time.monotonic()
         more: dict[str, Any] = {}
@@ -98,11 +99,15 @@ class Bench:
             if not self._path(name, count).exists():
                 self._note(name, count, model, seconds=seconds, passes=passes)
 
+    def _missing(self, name: str, count: int) -> bool:
+        healed = name != HEALED or self._healed(count).exists()
+        return not (healed and self._path(name, count).exists())
+
     def _walked(self, name: str) -> tuple[int, dict[str, Any]] | None:
         """The last healed count before the first missing one, and its line."""
         if name != HEALED:
             return None
-        missing = min(at for at in self.options.counts if not self._path(name, at).exists())
+        missing = min(at for at in self.options.counts if self._missing(name, at))
         for count in range(missing - 1, 0, -1):
             if self._path(name, count).exists() and self._healed(count).exists():
                 return count, json.loads(self._path(name, count).read_text())
@@ -157,7 +162,8 @@ class Bench:
             for part in compared
             for kpi in part
         }
-        line = {"method": name, "removed": count, "kpis": kpis, **facts}
+        kept = list(find_stack(model).kept)
+        line = {"method": name, "removed": count, "kept": kept, "kpis": kpis, **facts}
         self._path(name, count).write_text(json.dumps(line, indent=1))
         print(f"\n{name}, {count}: {kpis['text.token_perplexity']['value']:.2f}")
 
@@ -237,8 +243,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--lines", type=Path, default=Path("docs/choosing"))
     parser.add_argument("--counts", type=int, nargs="+", default=[3, 5, 7, 8])
     parser.add_argument("--methods", nargs="+", choices=names, default=names, metavar="METHOD")
-    parser.add_argument("--training-tokens", type=int, default=286_000)
-    parser.add_argument("--own-tokens", type=int, default=80_000)
+    parser.add_argument("--training-tokens", type=int, default=380_000)
+    parser.add_argument("--own-tokens", type=int, default=60_000)
     parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="float32")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--threads", type=int, default=2)

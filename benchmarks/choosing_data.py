@@ -64,7 +64,7 @@ class Measured:
 class Data:
     """Token sequences to fit, judge and probe on, texts to score, records to measure; all disjoint.
 
-    What is learned from is reviews, every other one as the sentiment's prompt without its label,
+    What is learned from is reviews, as they are and as the sentiment's prompt without its label,
     and text that the base wrote itself; the questions and answers are in neither, so what happens
     to them is forgetting.
     """
@@ -113,10 +113,8 @@ def load_data(
         fit=tokens[rest : rest + 70] + first[1::10],
         held_out=tokens[held:probed] + first[::10],
         probe=tokens[probed:rest],
-        train=[
-            prompts[at] if at % 2 and len(prompts[at]) <= _LONGEST else tokens[at]
-            for at in range(rest, len(tokens))
-        ]
+        train=tokens[rest:]
+        + [prompt for prompt in prompts[rest:] if len(prompt) <= _LONGEST]
         + [row for at, row in enumerate(own) if at % 10 or at >= len(first)],
         scored=texts[probed:rest],
         measured=(

@@ -51,7 +51,7 @@ class DistillationPlan:
     learning_rate: float = 5e-4
     logits: float = 0.7
     text: float = 0.3
-    ends: float = 0.4
+    ends: float = 0.1
     hidden: float = 0.1
     batch_tokens: int = 1024
     evaluations: int = 10

@@ -1,11 +1,11 @@
 """Text that the model itself writes: what it knows beyond the business's data, to heal with.
 
-Healing on one kind of text alone lets a model forget the others. Nobody has to bring more text: an
-instruction-tuned model that is handed an empty turn writes questions and answers (Magpie, arXiv
-2406.08464), any other writes from its first token on (LLM-QAT, arXiv 2305.17888).
+Healing on one kind of text alone lets a model forget the others. Nobody has to bring more text: a
+model writes on from any word (LLM-QAT, arXiv 2305.17888), and one that is tuned to instructions
+and handed an empty turn writes questions and answers (Magpie, arXiv 2406.08464).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -29,16 +29,19 @@ def own_text(
 ) -> list[list[int]]:
     """Sequences of `length` tokens that `model` draws at temperature 1, `tokens` in all or more.
 
-    They are shorter where the model has fewer positions or fewer tokens are asked for. `rows` are
-    written at a time. The same model, seed and machine give the same text. `progress` is called
-    with (tokens written, tokens asked for). Raises InputError for less than two tokens or a model
+    Each goes on from one token of the vocabulary drawn at random; where the tokenizer has a chat
+    template, every other batch begins where a user's words would. Sequences are shorter where the
+    model has fewer positions or fewer tokens are asked for. `rows` are written at a time. The same
+    model, seed and machine give the same text. `progress` is called with (tokens written, tokens
+    asked for). Raises InputError for less than two tokens or a model
     that does not generate.
     """
     if not model.can_generate() or model.config.is_encoder_decoder:
         raise InputError(f"A {type(model).__name__} does not write text to heal with.")
-    opening = _opening(tokenizer)
-    positions = getattr(model.config, "max_position_embeddings", None) or length + len(opening)
-    length = min(length, tokens, positions - len(opening))
+    turn, start = _turn(tokenizer), _start(tokenizer)
+    longest = max(len(turn), len(start) + 1)
+    positions = getattr(model.config, "max_position_embeddings", None) or length + longest
+    length = min(length, tokens, positions - longest)
     if length < 2:
         raise InputError(f"Text of {length} tokens teaches nothing: ask for 2 or more.")
     rows = min(rows, -(-tokens // length))
@@ -54,29 +57,49 @@ def own_text(
     written: list[list[int]] = []
     with torch.random.fork_rng(), torch.inference_mode():
         torch.manual_seed(seed)
+        openings = _openings(turn, start, _words(model, tokenizer), rows)
         while len(written) * length < tokens:
-            prompt = torch.tensor([opening], device=entry_device(model)).repeat(rows, 1)
+            prompt = next(openings).to(entry_device(model))
             drawn = model.generate(
                 input_ids=prompt,
                 attention_mask=torch.ones_like(prompt),
                 generation_config=sampling,
             )
-            written += drawn[:, : len(opening) + length].tolist()
+            written += drawn[:, : prompt.shape[1] + length].tolist()
             if progress is not None:
                 progress(min(len(written) * length, tokens), tokens)
     return written[: -(-tokens // length)]
 
 
-def _opening(tokenizer: Any) -> list[int]:
-    """Where a user's words would begin in a chat; without a chat, the first token of any text."""
-    if getattr(tokenizer, "chat_template", None):
-        turn = tokenizer.apply_chat_template([{"role": "user", "content": _MARK}], tokenize=False)
-        before = str(turn).partition(_MARK)[0]
-        ids: list[int] = tokenizer(before, add_special_tokens=False)["input_ids"]
-        if ids:
-            return ids
-    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        token = getattr(tokenizer, name, None)
-        if token is not None:
-            return [int(token)]
-    raise InputError("The tokenizer has neither a chat template nor a token that begins a text.")
+def _openings(
+    turn: list[int], start: list[int], words: torch.Tensor, rows: int
+) -> Iterator[torch.Tensor]:
+    """Beginnings of `rows` texts, (rows, tokens): a turn and one word each, in turns."""
+    while True:
+        if turn:
+            yield torch.tensor([turn]).repeat(rows, 1)
+        drawn = words[torch.randint(len(words), (rows, 1))]
+        yield torch.cat([torch.tensor([start] * rows, dtype=torch.long), drawn], dim=1)
+
+
+def _turn(tokenizer: Any) -> list[int]:
+    """What stands before a user's words in a chat; nothing without a chat template."""
+    if not getattr(tokenizer, "chat_template", None):
+        return []
+    turn = tokenizer.apply_chat_template([{"role": "user", "content": _MARK}], tokenize=False)
+    before = str(turn).partition(_MARK)[0]
+    ids: list[int] = tokenizer(before, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def _start(tokenizer: Any) -> list[int]:
+    """What the tokenizer puts before any text."""
+    ids: list[int] = tokenizer("")["input_ids"]
+    return ids if ids == [getattr(tokenizer, "bos_token_id", None)] else []
+
+
+def _words(model: Any, tokenizer: Any) -> torch.Tensor:
+    """The tokens that are text: all but the special ones."""
+    known = min(len(tokenizer), model.get_input_embeddings().num_embeddings)
+    special = set(tokenizer.all_special_ids)
+    return torch.tensor([at for at in range(known) if at not in special])

@@ -84,7 +84,7 @@ def test_what_the_model_will_be_asked_is_kept_better_when_it_is_taught(sharp, wo
             text[80:],
             methods=("distilled",),
             prompts=prompts_taught,
-            training=Training(replace(PLAN, tokens=8000)),
+            training=Training(replace(PLAN, tokens=8000, ends=0.4)),
         )
         ids = torch.tensor(prompts)
         with torch.no_grad():

@@ -17,6 +17,18 @@ def test_it_writes_what_is_asked_for_and_the_same_again(llama, words):
     assert len({tuple(row) for row in once}) == len(once)
 
 
+def test_it_begins_where_a_user_would_and_with_any_word_in_turns(llama, words, monkeypatch):
+    template = "{% for message in messages %}w1 w2 {{ message.content }}{% endfor %}"
+    monkeypatch.setattr(words, "chat_template", template)
+    turn = words("w1 w2")["input_ids"]
+    rows = own_text(llama, words, tokens=16 * 10, length=10, rows=4)
+    begins = [row[:2] == turn for row in rows]
+    assert begins == ([True] * 4 + [False] * 4) * 2
+    firsts = [row[0] for row, begun in zip(rows, begins, strict=True) if not begun]
+    assert len(set(firsts)) > 4
+    assert not set(firsts) & set(words.all_special_ids)
+
+
 def test_it_is_text_that_the_model_finds_likelier_than_chance(llama, words):
     with torch.no_grad():
         llama.lm_head.weight.mul_(40)
