@@ -33,8 +33,7 @@ def own_text(
     template, every other batch begins where a user's words would. Sequences are shorter where the
     model has fewer positions or fewer tokens are asked for. `rows` are written at a time. The same
     model, seed and machine give the same text. `progress` is called with (tokens written, tokens
-    asked for). Raises InputError for less than two tokens or a model
-    that does not generate.
+    asked for). Raises InputError for less than two tokens or a model that does not generate.
     """
     if not model.can_generate() or model.config.is_encoder_decoder:
         raise InputError(f"A {type(model).__name__} does not write text to heal with.")

@@ -38,6 +38,18 @@ def tiny_model(folder: Path, *, layers: int = LAYERS, seed: int = 0) -> None:
     LlamaForCausalLM(config).save_pretrained(folder)
 
 
+def plain_run(line: str, work: str, ledger: str, **changes: Any) -> dict[str, Any]:
+    """A run file's content where nothing of it is looked at but names."""
+    return {
+        "line": line,
+        "requester": "Mia",
+        "model": {"source": "model"},
+        "data": {"uri": "s3://data/x", "fields": {"text": "said"}},
+        "kpis": "kpis.yaml",
+        "buckets": {"work": work, "ledger": ledger},
+    } | changes
+
+
 def reviews(numbers: range) -> bytes:
     """Records as a shop would keep them, a JSON object a line."""
     draw = random.Random(numbers.start)

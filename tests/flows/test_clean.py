@@ -8,6 +8,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.clean import clean
 from tasks import clock
+from tests.flows.parts import plain_run
 from tests.tasks.left_behind import BASE, Place, days, new_world, promoted
 
 pytestmark = pytest.mark.stack
@@ -19,14 +20,8 @@ def test_the_flow_deletes_what_a_dry_run_names(stack, tmp_path, monkeypatch):
     world = new_world("shop")
     version = promoted(world)
     place.lay(world)
-    run = {
-        "line": "another",  # it may be any: models are shared
-        "requester": "Mia",
-        "model": {"source": "model"},
-        "data": {"uri": "s3://data/x", "fields": {"text": "said"}},
-        "kpis": "kpis.yaml",
-        "buckets": {"work": place.places.work, "ledger": place.places.ledger},
-    }
+    # The line may be any: models are shared.
+    run = plain_run("another", place.places.work, place.places.ledger)
     config = tmp_path / "run.yaml"
     config.write_text(yaml.safe_dump(run))
     going = len(place.plan(later=20).leftovers)

@@ -18,6 +18,7 @@ from deployments.services import TELEMETRY_OFF
 from flows.deploying import Wanted, check_timezone, deploy
 from flows.quiet import DEFAULTS
 from tasks.errors import DeployError, RunFileError
+from tests.flows.parts import plain_run
 
 ROOT = Path(__file__).parent.parent.parent
 FLOWS = {
@@ -45,14 +46,7 @@ FIELDS = (
 @pytest.fixture
 def line(stack, tmp_path: Path):
     """A run file, and a client of the real server."""
-    run = {
-        "line": stack.unique,
-        "requester": "Mia",
-        "model": {"source": "model"},
-        "data": {"uri": "s3://data/x", "fields": {"text": "said"}},
-        "kpis": "kpis.yaml",
-        "buckets": {"work": stack.names.work, "ledger": stack.names.ledger},
-    }
+    run = plain_run(stack.unique, stack.names.work, stack.names.ledger)
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(run))
     with (

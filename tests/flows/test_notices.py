@@ -1,31 +1,23 @@
 """Notices through Prefect's own blocks: to a real HTTP server on this machine."""
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 from prefect import flow
 
-from flows.notices import Notice, asked, reminder, tell
+from flows.notices import Notice, asked, move_asked, move_over, reminder, tell
 from policies.entries import DecisionRequested
 from policies.lifecycle import Request
 from tasks.run_file import RunFile
+from tests.flows.parts import plain_run
 
 NOTICE = Notice("line-0001/1/asked", "Decision wanted", "Answer until noon.")
 
 
 def run_file(*blocks: str, language: str = "en") -> RunFile:
-    return RunFile.model_validate(
-        {
-            "line": "line",
-            "requester": "Mia",
-            "model": {"source": "model"},
-            "data": {"uri": "s3://data/x", "fields": {"text": "said"}},
-            "kpis": "kpis.yaml",
-            "buckets": {"work": "w-bucket", "ledger": "l-bucket"},
-            "notifications": {"blocks": list(blocks)},
-            "language": language,
-        }
-    )
+    told = {"notifications": {"blocks": list(blocks)}, "language": language}
+    return RunFile.model_validate(plain_run("line", "w-bucket", "l-bucket", **told))
 
 
 def told(webhook, run: RunFile, notice: Notice = NOTICE) -> int:
@@ -74,3 +66,33 @@ def test_a_notice_says_what_is_asked_by_when_and_how_to_answer(language):
         assert "avss approve line-0001 --step 2" in notice.body
         assert "avss reject line-0001 --step 2" in notice.body
     assert asked(run_file(language=language), question(), 2).key != notice.key
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+@pytest.mark.parametrize("action", ["rollback", "promote"])
+@pytest.mark.parametrize("outcome", ["moved", "rejected", "expired", "overtaken"])
+def test_a_move_by_hand_is_told_when_it_is_asked_for_and_when_it_is_over(language, action, outcome):
+    run = run_file(language=language)
+    asks = SimpleNamespace(
+        number=3,
+        evidence="e" * 64,
+        expires=datetime(2026, 3, 9, 12, tzinfo=UTC),
+        move=SimpleNamespace(action=action, version="7"),
+    )
+    over = SimpleNamespace() if outcome == "moved" else SimpleNamespace(outcome=outcome)
+    open_move = SimpleNamespace(change="line-0001", asked=asks, over=None)
+    question = move_asked(run, open_move)
+    assert "7" in question.subject
+    assert "2026-03-09 12:00 UTC" in question.body
+    assert "avss approve line-0001 --step alias" in question.body
+    with pytest.raises(ValueError, match="still asked"):
+        move_over(run, open_move)
+    end = move_over(run, SimpleNamespace(change="line-0001", asked=asks, over=over))
+    assert end.key != question.key
+    assert "7" in end.subject
+    others = [
+        move_over(run, SimpleNamespace(asked=asks, over=SimpleNamespace(outcome=other))).subject
+        for other in ("rejected", "expired", "overtaken")
+        if other != outcome
+    ]
+    assert end.subject not in others
