@@ -12,6 +12,7 @@ from avss.architecture import find_stack
 from avss.batching import token_batches
 from avss.cutting.pruning import remove_layers
 from avss.healing.distillation import DistillationPlan, distil
+from avss.healing.own_text import own_text
 from avss.language_loss import mean_loss
 from avss.scoring.one_pass import observe, run_layers
 from avss.selection import probe
@@ -117,13 +118,18 @@ def test_bfloat16_on_a_gpu_uses_fused_attention(llama: Any, sequences: list[list
 
 
 @on_gpu
-def test_probing_and_distilling_on_a_gpu(llama: Any, sequences: list[list[int]]) -> None:
+def test_probing_and_distilling_on_a_gpu(llama: Any, words: Any) -> None:
+    with torch.no_grad():
+        for weight in llama.parameters():
+            weight.mul_(12 if weight.ndim > 1 else 1)  # else its text is noise, and teaches nothing
     base = llama.to("cuda")
-    layers = find_stack(base).kept
-    there = probe(base, sequences, layers)
-    cut = remove_layers(base, [there.order[0]])
-    plan = DistillationPlan(tokens=4_000, batch_tokens=128, evaluations=2)
-    healed, report = distil(cut, base, sequences[10:], sequences[:10], plan=plan)
+    text = own_text(base, words, tokens=3000, length=30, seed=1)
+    probed = probe(base, text[80:], find_stack(base).kept)
+    cut = remove_layers(base, [probed.order[-1]])
+    plan = DistillationPlan(
+        tokens=4000, rank=4, learning_rate=5e-3, batch_tokens=256, evaluations=4
+    )
+    healed, report = distil(cut, base, text[:80], text[80:], plan=plan)
     assert report.method == "distilled"
     assert report.loss_after < report.loss_before
     assert next(healed.parameters()).device.type == "cuda"
