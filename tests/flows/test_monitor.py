@@ -10,11 +10,11 @@ import pytest
 
 from benchmarks.life import Life
 from flows.attend import attend
-from flows.monitor import Watched
+from flows.monitor import Watched, monitor
 from flows.recording import append
 from policies.entries import RunResumed
 from policies.lifecycle import Wish, advance
-from tasks.errors import ConflictError, DataError
+from tasks.errors import ConflictError, DataError, LeaseError
 from tasks.job import Job
 from tasks.models.audit import audit_line
 from tasks.models.mlflow_client import new_client
@@ -22,6 +22,7 @@ from tasks.models.moving import move_alias
 from tasks.models.registry import Registry
 from tasks.places import LOCAL
 from tasks.record.keeper import Keeper
+from tasks.record.lease import Lease
 from tasks.run_file import RunFile
 
 pytestmark = pytest.mark.stack
@@ -50,6 +51,7 @@ def test_a_model_in_use_is_watched_on_fresh_data(
 ):
     found, _ = look(life)
     assert (found.version, found.exit_code) == (None, 0)  # nothing is in use yet
+    two_looks_at_once_are_one(world, life, monkeypatch)
     watching = {"on_breach": "ask", "on_bad_data": "alarm", "min_retention": 0.1}
     world.rewrite("policy.yaml", monitoring=watching | {"min_of_promised": None})
     assert life.agree(*PEOPLE).outcome == "promoted"
@@ -121,6 +123,18 @@ def rolled_back_by_standing_consent(world, life, data, other: bytes) -> None:
     world.here("export", ending.change, "--out", "pack-2")
     notices = json.loads(world.here("verify", "pack-2", "--format", "json"))["notices"]
     assert any("agrees to it beforehand" in one for one in notices), notices
+
+
+def two_looks_at_once_are_one(world, life, monkeypatch) -> None:
+    """The second says so: a deployment's run is over by that, a person's command fails."""
+    with Lease(world.view.work, f"{world.line}.monitor", holder="another look"):
+        with pytest.raises(LeaseError, match="another look"):
+            look(life)
+        with monkeypatch.context() as patch:
+            patch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "of this line")
+            state = monitor(str(world.folder / "run.yaml"), return_state=True)
+    assert (state.name, state.is_completed()) == ("LineBusy", True)
+    assert "another look" in state.message
 
 
 def titles(webhook) -> list[str]:

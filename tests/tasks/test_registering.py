@@ -5,12 +5,15 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from avss.digests import digest_of_files
 from tasks.models.aliases import version_tags
+from tasks.models.audit import damaged_files
 from tasks.models.card import EXAMPLE
 from tasks.models.folders import publish_model
 from tasks.models.registering import register_model
@@ -100,3 +103,18 @@ def test_what_a_version_says_of_itself_is_what_was_recorded(stack: Any) -> None:
         "avss.parameters": "0.9000",
         "avss.cost": "0.8765",
     }
+
+
+def test_a_version_without_recorded_files_is_held_against_its_digest(s3: Any) -> None:
+    content = {"config.json": b"{}", "model.safetensors": b"weights"}
+    digest = digest_of_files({key: sha256(data).hexdigest() for key, data in content.items()})
+    folder = s3.work().below(f"models/{digest}")
+    for key, data in content.items():
+        folder.put(key, data)
+    assert list(damaged_files(s3.work(), digest, {})) == [None]
+    folder.put("model.safetensors", b"others")
+    (found,) = damaged_files(s3.work(), digest, {})
+    assert found.message == "is not the registered model"
+    for key in content:
+        folder.delete(key)
+    assert list(damaged_files(s3.work(), digest, {})) != [None]
