@@ -15,7 +15,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,15 @@ METRICS = (
 )
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What a model cost to make: seconds, passes over the probing text, and how it was trained."""
+
+    seconds: float = 0.0
+    passes: float | None = None
+    healing: dict[str, Any] | None = None
+
+
 class Bench:
     """One run: the base, the data, and a folder of lines that are already measured."""
 
@@ -54,7 +63,7 @@ class Bench:
             folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer = load_tokenizer(options.model)
         self.base = load_model(options.model, dtype=getattr(torch, options.dtype))
-        own = written_by(self.base, self.tokenizer, options.own_tokens, self.out / "kept")
+        own = written_by(options.model, self.tokenizer, options.own_tokens, self.out / "kept")
         self.data: Data = load_data(
             options.reviews,
             options.questions,
@@ -73,7 +82,7 @@ class Bench:
                 self._follow(name)
             elif name == DISTILLED:
                 for count in self.options.counts:
-                    self._train(name, count, lambda at=count: load_model(self._healed(at)))
+                    self._train(name, count, lambda at=count: self._kept(HEALED, at))
             elif name == ADAPTED:
                 self._train(name, 0, lambda: self.base)
             elif name == SPEEDS:
@@ -83,59 +92,59 @@ class Bench:
         counts = [at for at in self.options.counts if self._missing(name, at)]
         if not counts:
             return
-        start, spent, began = self._walked(name), 0.0, time.monotonic()
-        more: dict[str, Any] = {}
-        if start is not None:
-            count, line = start
-            more["after"] = (count, load_model(self._healed(count)), line["passes"])
-            spent = line["seconds"]
-        steps = METHODS[name](self.base, self.tokenizer, self.data, max(counts), **more)
-        for count, model, passes in steps:
-            if count not in counts:
-                continue
-            seconds = spent + time.monotonic() - began
-            if name == HEALED:
-                write_model(model, self.tokenizer, self._healed(count))
-            if not self._path(name, count).exists():
-                self._note(name, count, model, seconds=seconds, passes=passes)
-
-    def _missing(self, name: str, count: int) -> bool:
-        healed = name != HEALED or self._healed(count).exists()
-        return not (healed and self._path(name, count).exists())
-
-    def _walked(self, name: str) -> tuple[int, dict[str, Any]] | None:
-        """The last healed count before the first missing one, and its line."""
-        if name != HEALED:
-            return None
-        missing = min(at for at in self.options.counts if self._missing(name, at))
-        for count in range(missing - 1, 0, -1):
-            if self._path(name, count).exists() and self._healed(count).exists():
-                return count, json.loads(self._path(name, count).read_text())
-        return None
-
-    def _healed(self, count: int) -> Path:
-        return self.out / f"closed-form-{count}"
+        started, start, more = time.monotonic(), Facts(), dict[str, Any]()
+        if name == HEALED:
+            before = [at for at in range(1, min(counts)) if self._folder(name, at).exists()]
+            if before:
+                start = self._facts(name, before[-1])
+                more["after"] = (before[-1], self._kept(name, before[-1]), start.passes)
+        for count, model, passes in METHODS[name](
+            self.base, self.tokenizer, self.data, max(counts), **more
+        ):
+            if count in counts:
+                spent = start.seconds + time.monotonic() - started
+                self._note(name, count, model, Facts(spent, passes))
 
     def _train(self, name: str, count: int, load: Callable[[], Any]) -> None:
-        if self._path(name, count).exists():
+        if not self._missing(name, count):
             return
         began = time.monotonic()
-        checkpoint = self.out / self._path(name, count).with_suffix(".safetensors").name
+        folder = self._folder(name, count)
         trained, report = distil(
             load(),
             self.base,
             self.data.train,
             self.data.held_out,
             plan=self.plan,
-            checkpoint=checkpoint,
+            checkpoint=folder.with_name(f"{folder.name}.safetensors"),
             progress=lambda at: print(
                 f"\r{name} {count}: {at.tokens}/{at.budget} tokens, held-out "
                 f"{at.held_out_loss:.3f}, {at.seconds_left / 60:.0f} min left",
                 end="",
             ),
         )
-        seconds = time.monotonic() - began
-        self._note(name, count, trained, seconds=seconds, healing=report.to_json())
+        spent = time.monotonic() - began
+        self._note(name, count, trained, Facts(spent, healing=report.to_json()))
+
+    def _missing(self, name: str, count: int) -> bool:
+        """Whether the line is still to be made; if only its measurement is, it is made here."""
+        if not self._path(name, count).exists() and self._folder(name, count).exists():
+            self._measured(name, count, self._kept(name, count), self._facts(name, count))
+        kept = not name.startswith("ours") or self._folder(name, count).exists()
+        return not (kept and self._path(name, count).exists())
+
+    def _folder(self, name: str, count: int) -> Path:
+        return self.out / self._path(name, count).stem
+
+    def _kept(self, name: str, count: int) -> Any:
+        folder = self._folder(name, count)
+        if not folder.exists():
+            raise SystemExit(f"{folder} is missing: run the method {name!r} for {count} first.")
+        return load_model(folder)
+
+    def _facts(self, name: str, count: int) -> Facts:
+        kept = self._folder(name, count).with_suffix(".json")
+        return Facts(**json.loads(kept.read_text()))
 
     def _of_base(self) -> list[Outcomes]:
         kept = self.out / "kept" / f"base-{self.options.limit}.json"
@@ -150,7 +159,14 @@ class Bench:
             for part in self.data.measured
         ]
 
-    def _note(self, name: str, count: int, model: Any, **facts: Any) -> None:
+    def _note(self, name: str, count: int, model: Any, facts: Facts) -> None:
+        if name.startswith("ours") and not self._folder(name, count).exists():
+            self._folder(name, count).with_suffix(".json").write_text(json.dumps(asdict(facts)))
+            write_model(model, self.tokenizer, self._folder(name, count))
+        if not self._path(name, count).exists():
+            self._measured(name, count, model, facts)
+
+    def _measured(self, name: str, count: int, model: Any, facts: Facts) -> None:
         compared = [
             compare(mine, base).to_json()["kpis"]
             for mine, base in zip(self._measure(model), self.of_base, strict=True)
@@ -163,7 +179,7 @@ class Bench:
             for kpi in part
         }
         kept = list(find_stack(model).kept)
-        line = {"method": name, "removed": count, "kept": kept, "kpis": kpis, **facts}
+        line = {"method": name, "removed": count, "kept": kept, "kpis": kpis, **asdict(facts)}
         self._path(name, count).write_text(json.dumps(line, indent=1))
         print(f"\n{name}, {count}: {kpis['text.token_perplexity']['value']:.2f}")
 
@@ -196,7 +212,7 @@ def table(lines: Sequence[dict[str, Any]], layers: int) -> str:
     for line in sorted(lines, key=lambda line: (line["removed"], line["method"])):
         share = f"{line['removed']} ({line['removed'] / layers:.0%})"
         cells = [line["method"], share, *(_cell(line["kpis"][metric]) for metric in METRICS)]
-        passes = f"{line['passes']:.0f}" if "passes" in line else ""
+        passes = "" if line["passes"] is None else f"{line['passes']:.0f}"
         rows.append("| " + " | ".join([*cells, passes, f"{line['seconds']:.0f}"]) + " |")
     return "\n".join(rows)
 

@@ -2,16 +2,20 @@
 
 import json
 import random
+import time
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from avss.batching import tokenize
 from avss.healing.own_text import own_text
 from avss.kpi_file.suite import KpiSuite, load_kpis
 from avss.kpis.prompts import fill
+from avss.loading import load_model
 from deployments.reviews import read_reviews
 
 _PROMPT = "Review: {text}\nThe sentiment of this review is"
@@ -77,12 +81,15 @@ class Data:
     measured: tuple[Measured, ...]
 
 
-def written_by(base: Any, tokenizer: Any, tokens: int, folder: Path) -> list[list[int]]:
-    """Text that the base wrote (seed 0), kept in a file since writing it takes minutes."""
+def written_by(model: str, tokenizer: Any, tokens: int, folder: Path) -> list[list[int]]:
+    """Text that the base wrote in bfloat16 (seed 0), kept in a file since it takes minutes."""
     folder.mkdir(exist_ok=True)
     kept = folder / f"own-text-{tokens}.json"
     if not kept.exists():
+        base = load_model(model, dtype=torch.bfloat16)
+        began = time.process_time()
         kept.write_text(json.dumps(own_text(base, tokenizer, tokens=tokens)))
+        print(f"{tokens} tokens of own text: {time.process_time() - began:.0f} processor seconds")
     return [list(map(int, row)) for row in json.loads(kept.read_text())]
 
 

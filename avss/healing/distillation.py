@@ -14,7 +14,13 @@ import torch
 from avss.architecture import find_stack
 from avss.batching import TokenBatch, token_batches
 from avss.errors import InputError
-from avss.healing.adapters import add_adapters, merge_adapters, open_layers
+from avss.healing.adapters import (
+    add_adapters,
+    are_few,
+    close_layers,
+    merge_adapters,
+    open_layers,
+)
 from avss.healing.checkpoint import TrainingState, fingerprint, load_state, save_state
 from avss.healing.loss import DistillationLoss, aligned_states
 from avss.healing.report import HealingReport, Tried
@@ -24,6 +30,7 @@ from avss.memory import within_memory
 from avss.placement import entry_device
 from avss.precision import fast_matrices
 
+_RANK = 16
 _ADAM = 3
 """Of every trained weight there are its gradient and two moments besides."""
 
@@ -38,8 +45,9 @@ Nor will one that is above it and above that of guessing every token alike.
 class DistillationPlan:
     """How to train.
 
-    `tokens` is the budget, repeats included; `rank` of the adapters, None to train every weight of
-    the layers; `logits`, `text`, `ends` and `hidden` weigh the loss (see DistillationLoss).
+    `tokens` is the budget, repeats included. `rank` is that of the adapters (LoRA), 0 to train
+    every weight of the layers; None trains every weight where they are few (`are_few`) and adapters
+    of rank 16 elsewhere. `logits`, `text`, `ends` and `hidden` weigh the loss (DistillationLoss).
     A batch that does not fit into memory is learned from in parts, to the same step but for
     rounding. The held-out text is measured `evaluations` times; after `patience` of them in a row
     without a new low, training stops early. The same plan, text and seed give the same model on
@@ -47,7 +55,7 @@ class DistillationPlan:
     """
 
     tokens: int = 250_000
-    rank: int | None = 16
+    rank: int | None = None
     learning_rate: float = 5e-4
     logits: float = 0.7
     text: float = 0.3
@@ -59,6 +67,8 @@ class DistillationPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.rank is not None and self.rank < 0:
+            raise InputError(f"rank is {self.rank}: expected 0 or more.")
         for name in ("tokens", "batch_tokens", "evaluations", "patience", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} is {getattr(self, name)}: expected more than 0.")
@@ -120,7 +130,10 @@ class _Run:
         self._loss = DistillationLoss(plan.logits, plan.text, plan.ends, plan.hidden, pairs)
         self._teacher = Teacher(base, [theirs for _, theirs in pairs])
         own = copy.deepcopy(candidate)
-        self._student = open_layers(own) if plan.rank is None else add_adapters(own, plan.rank)
+        self._rank = plan.rank
+        if plan.rank is None:
+            self._rank = 0 if are_few(find_stack(own).layers) else _RANK
+        self._student = add_adapters(own, self._rank) if self._rank else open_layers(own)
         self._trained = {
             name: weight
             for name, weight in self._student.named_parameters()
@@ -164,8 +177,8 @@ class _Run:
         return state
 
     def result(self, candidate: Any, base: Any, state: TrainingState) -> tuple[Any, HealingReport]:
-        """The best model seen, and the report; adapters are judged as merged and rounded."""
-        before, trained = state.curve[0][1], self._best(state)
+        """The best model seen, and the report; judged as merged and rounded."""
+        before, trained = state.curve[0][1], self._best(candidate, state)
         after = self._loss_of(trained) if state.lowest < before else state.curve[-1][1]
         better, finite = after < before, math.isfinite(after)
         report = HealingReport(
@@ -178,6 +191,7 @@ class _Run:
             tried=(Tried("none", before), Tried("distilled", after if finite else None)),
             curve=tuple(state.curve),
             warnings=tuple(self.warnings),
+            rank=self._rank,
         )
         return (trained if better else candidate), report
 
@@ -244,12 +258,12 @@ class _Run:
             epoch, start = epoch + 1, 0
 
     @torch.no_grad()
-    def _best(self, state: TrainingState) -> Any:
+    def _best(self, candidate: Any, state: TrainingState) -> Any:
         for name, weight in self._trained.items():
             weight.copy_(state.best[name])
-        if self._plan.rank is None:
-            return self._student.requires_grad_(True)
-        return merge_adapters(self._student)
+        if self._rank:
+            return merge_adapters(self._student)
+        return close_layers(self._student, candidate)
 
 
 def _parts(batch: TokenBatch, tokens: int) -> Iterator[TokenBatch]:

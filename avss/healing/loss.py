@@ -13,8 +13,11 @@ from avss.batching import TokenBatch
 from avss.healing.teacher import Lesson
 from avss.placement import entry_device
 
-_ROWS = 256
-"""Tokens whose whole vocabulary is held in float32 at a time."""
+_UNKNOWN = -100
+"""Stands for a next token that nobody knows."""
+
+_BLOCK, _BLOCK_ELSEWHERE = {"cpu": 2 << 20}, 64 << 20
+"""Bytes of float32 logits that are worked on at a time: on a CPU, what its cache holds."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,10 @@ class DistillationLoss:
             output_hidden_states=self.hidden > 0,
             use_cache=False,
         )
-        predicts = batch.attention_mask[:, 1:].bool().to(ours.logits.device)
         loss = soft_cross_entropy(
-            ours.logits[:, :-1][predicts],
-            lesson.logits.to(ours.logits.device)[:, :-1][predicts],
-            batch.input_ids[:, 1:].to(ours.logits.device)[predicts],
+            ours.logits,
+            lesson.logits.to(ours.logits.device),
+            batch.input_ids[:, 1:].masked_fill(batch.attention_mask[:, 1:] == 0, _UNKNOWN),
             self.logits,
             self.text,
         )
@@ -62,11 +64,11 @@ class DistillationLoss:
 def soft_cross_entropy(
     student: Tensor, teacher: Tensor, wanted: Tensor, logits: float, text: float
 ) -> Tensor:
-    """`logits` * KL(teacher || student) + `text` * cross entropy, means over rows, in nats.
+    """`logits` * KL(teacher || student) + `text` * cross entropy, means over tokens, in nats.
 
-    `student` and `teacher` are logits (N, V), `wanted` (N,) the tokens that came. The gradient is
-    computed with the value, a few rows at a time: (logits + text) p_student - logits p_teacher
-    - text * one_hot(wanted).
+    `student` and `teacher` are logits (B, T, V), `wanted` (B, T - 1) the tokens that came next,
+    -100 where none did. The gradient is computed with the value, a few tokens at a time:
+    (logits + text) p_student - logits p_teacher - text * one_hot(wanted).
     """
     value: Tensor = _SoftCrossEntropy.apply(student, teacher, wanted, logits, text)  # type: ignore[no-untyped-call]
     return value
@@ -77,20 +79,23 @@ class _SoftCrossEntropy(torch.autograd.Function):
     def forward(
         ctx: Any, student: Tensor, teacher: Tensor, wanted: Tensor, logits: float, text: float
     ) -> Tensor:
-        total = torch.zeros((), dtype=torch.float64, device=student.device)
-        gradient = torch.empty_like(student)
-        for start in range(0, len(student), _ROWS):
-            rows = slice(start, start + _ROWS)
-            ours = functional.log_softmax(student[rows].float(), dim=-1)
-            theirs = functional.log_softmax(teacher[rows].float(), dim=-1)
-            likely, came = theirs.exp(), wanted[rows, None]
+        device, words = student.device, student.shape[-1]
+        came = functional.pad(wanted, (0, 1), value=_UNKNOWN).flatten().to(device)
+        known = (came != _UNKNOWN).nonzero().flatten()
+        total = torch.zeros((), dtype=torch.float64, device=device)
+        gradient = torch.zeros_like(student, memory_format=torch.contiguous_format)
+        block = max(1, _BLOCK.get(device.type, _BLOCK_ELSEWHERE) // (4 * words))
+        for rows in torch.split(known, block):
+            ours = functional.log_softmax(student.view(-1, words)[rows].float(), dim=-1)
+            theirs = functional.log_softmax(teacher.view(-1, words)[rows].float(), dim=-1)
+            likely, next_one = theirs.exp(), came[rows, None]
             total += logits * (likely * theirs.sub_(ours)).sum(dtype=torch.float64)
-            total -= text * ours.gather(1, came).sum(dtype=torch.float64)
+            total -= text * ours.gather(1, next_one).sum(dtype=torch.float64)
             slope = ours.exp_().mul_(logits + text).sub_(likely, alpha=logits)
-            slope.scatter_add_(1, came, slope.new_full(came.shape, -text))
-            gradient[rows] = slope.div_(len(student))
+            slope.scatter_add_(1, next_one, slope.new_full(next_one.shape, -text))
+            gradient.view(-1, words)[rows] = slope.div_(len(known)).to(gradient.dtype)
         ctx.save_for_backward(gradient)
-        return (total / len(student)).float()
+        return (total / len(known)).float()
 
     @staticmethod
     def backward(ctx: Any, *outer: Any) -> Any:

@@ -23,7 +23,7 @@ def own_text(
     *,
     tokens: int,
     length: int = 192,
-    rows: int = 32,
+    rows: int = 64,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[list[int]]:

@@ -46,7 +46,8 @@ class HealingReport:
     `method` is what was kept: "none" if nothing beat the model as it was cut. `tokens` were learned
     from, repeats included; `curve` holds (tokens, loss) along a distillation; `tried` is every way
     with its loss, whether it was kept or not; `prompts` counts the texts learned from that are what
-    the KPIs ask.
+    the KPIs ask; `rank` is that of the adapters that a distillation trained, 0 where that was every
+    weight of the layers.
     """
 
     method: Method
@@ -61,6 +62,7 @@ class HealingReport:
     skipped: tuple[SkippedLayer, ...] = ()
     warnings: tuple[str, ...] = ()
     prompts: int = 0
+    rank: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, in the order of the fields."""

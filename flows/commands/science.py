@@ -213,8 +213,9 @@ def heal(
 ) -> None:
     """Repair a cut model towards the model it was cut from; keep what helps on held-out text.
 
-    Closed form takes seconds to minutes and no training; distillation trains adapters and merges
-    them. No parameter is added either way. A distillation that was cut off goes on where it was.
+    Closed form takes seconds to minutes and no training; distillation trains the layers, those of
+    large models through adapters that are merged. No parameter is added either way. A distillation
+    that was cut off goes on where it was.
 
     Example: avss heal --model ./cut --base ./my-model --data reviews.jsonl --out ./healed
     """

@@ -5,6 +5,7 @@ import os
 import tempfile
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 __all__ = ["Location", "ObjectInfo", "ObjectStore", "ObjectVersion", "file_sha256", "parse_uri"]
+
+_SIDE_BY_SIDE = 2
+"""Files of a folder under way at once: one is hashed while the next arrives."""
 
 Progress = Callable[[int], None]
 """Called with the number of bytes moved since the last call."""
@@ -249,16 +253,19 @@ class ObjectStore:
         keys = [item.key for item in self.list() if not item.key.endswith("/")]
         if not keys:
             raise MissingError(f"{self.uri()} is empty: no object has this prefix.")
-        digests: dict[str, str] = {}
         for key in keys:
-            path = folder / key
-            if not path.resolve().is_relative_to(folder.resolve()):
+            if not (folder / key).resolve().is_relative_to(folder.resolve()):
                 raise StorageError(f"{self.uri(key)}: the key leaves its folder; rename it.")
+
+        def fetched(key: str) -> str:
+            path = folder / key
             present = file_sha256(path) if path.is_file() else None
             if present is None or self._sha256(key) != present:
                 present = self.download_file(key, path, progress=progress)
-            digests[key] = present
-        return digests
+            return present
+
+        with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+            return dict(zip(keys, pool.map(fetched, keys), strict=True))
 
     def _sha256(self, key: str) -> str | None:
         """The digest that `upload_file` left with the object; None where there is none."""

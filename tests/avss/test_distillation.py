@@ -8,6 +8,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from avss.cutting.pruning import remove_layers
 from avss.errors import InputError
+from avss.healing import adapters
 from avss.healing.distillation import DistillationPlan, distil
 from avss.language_loss import mean_loss
 
@@ -81,7 +82,7 @@ def same(one, other):
 
 
 @pytest.mark.parametrize(
-    ("name", "plan"), [("llama", PLAN), ("gpt2", PLAN), ("llama", replace(PLAN, rank=None))]
+    ("name", "plan"), [("llama", PLAN), ("gpt2", PLAN), ("llama", replace(PLAN, rank=0))]
 )
 def test_part_of_what_the_cut_cost_comes_back_and_nothing_given_is_changed(name, plan):
     base = model_of(name)
@@ -98,6 +99,27 @@ def test_part_of_what_the_cut_cost_comes_back_and_nothing_given_is_changed(name,
     assert same(weights_of(candidate), before_candidate)
     assert weights_of(healed).keys() == before_candidate.keys()
     assert type(healed) is type(candidate)
+
+
+def test_a_small_model_is_trained_whole_in_float32_and_handed_back_in_its_dtype(base, text, judge):
+    narrow = model_of("llama").bfloat16()
+    candidate = remove_layers(narrow, [2])
+    healed, report = distil(candidate, narrow, text, judge, plan=replace(PLAN, rank=None))
+    assert (report.method, report.rank) == ("distilled", 0)
+    assert {name: weight.dtype for name, weight in healed.named_parameters()} == {
+        name: weight.dtype for name, weight in candidate.named_parameters()
+    }
+    assert same(
+        {name: one for name, one in healed.named_parameters() if ".layers." not in name},
+        {name: one for name, one in candidate.named_parameters() if ".layers." not in name},
+    )
+    assert report.loss_after == pytest.approx(loss_of(healed, judge), rel=1e-4)
+
+
+def test_a_large_model_is_given_adapters(base, text, judge, monkeypatch):
+    monkeypatch.setattr(adapters, "_FEW", 100)
+    plan = replace(PLAN, tokens=400, rank=None)
+    assert distil(remove_layers(base, [2]), base, text, judge, plan=plan)[1].rank == 16
 
 
 def test_the_same_seed_gives_the_same_model(base, text, judge):
@@ -138,7 +160,7 @@ def test_a_checkpoint_of_another_run_is_refused(base, text, judge, tmp_path):
 
 def test_training_that_diverges_is_discarded_and_said_so(base, text, judge):
     candidate = remove_layers(base, [2])
-    plan = replace(PLAN, rank=None, learning_rate=30.0)
+    plan = replace(PLAN, rank=0, learning_rate=30.0)
     kept, report = distil(candidate, base, text, judge, plan=plan)
     assert kept is candidate
     assert report.method == "none"
@@ -172,7 +194,7 @@ def test_text_that_predicts_nothing_is_refused(base, text):
         distil(remove_layers(base, [2]), base, [[1]], text)
 
 
-@pytest.mark.parametrize("field", ["tokens", "learning_rate", "batch_tokens"])
+@pytest.mark.parametrize("field", ["tokens", "learning_rate", "batch_tokens", "rank"])
 def test_a_plan_that_cannot_be_is_refused(field):
     with pytest.raises(InputError, match=field):
-        replace(PLAN, **{field: 0})
+        replace(PLAN, **{field: -1})
