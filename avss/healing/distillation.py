@@ -47,7 +47,9 @@ class DistillationPlan:
 
     `tokens` is the budget, repeats included. `rank` is that of the adapters (LoRA), 0 to train
     every weight of the layers; None trains every weight where they are few (`are_few`) and adapters
-    of rank 16 elsewhere. `logits`, `text`, `ends` and `hidden` weigh the loss (DistillationLoss).
+    of rank 16 elsewhere. `learning_rate` is 3e-4 for every weight and 5e-4 for adapters where it is
+    None, at its highest. `logits`, `text`, `ends` and `hidden` weigh the loss (DistillationLoss).
+
     A batch that does not fit into memory is learned from in parts, to the same step but for
     rounding. The held-out text is measured `evaluations` times; after `patience` of them in a row
     without a new low, training stops early. The same plan, text and seed give the same model on
@@ -56,7 +58,7 @@ class DistillationPlan:
 
     tokens: int = 250_000
     rank: int | None = None
-    learning_rate: float = 5e-4
+    learning_rate: float | None = None
     logits: float = 0.7
     text: float = 0.3
     ends: float = 0.1
@@ -70,7 +72,7 @@ class DistillationPlan:
         if self.rank is not None and self.rank < 0:
             raise InputError(f"rank is {self.rank}: expected 0 or more.")
         for name in ("tokens", "batch_tokens", "evaluations", "patience", "learning_rate"):
-            if getattr(self, name) <= 0:
+            if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise InputError(f"{name} is {getattr(self, name)}: expected more than 0.")
 
 
@@ -139,9 +141,8 @@ class _Run:
             for name, weight in self._student.named_parameters()
             if weight.requires_grad
         }
-        self._optimizer = torch.optim.AdamW(
-            self._trained.values(), lr=plan.learning_rate, weight_decay=0.0
-        )
+        self._rate = plan.learning_rate or (5e-4 if self._rank else 3e-4)
+        self._optimizer = torch.optim.AdamW(self._trained.values(), lr=self._rate, weight_decay=0.0)
         kept = find_stack(candidate).kept
         self._fingerprint = fingerprint(asdict(plan), kept, fit, judge)
         self.warnings: list[str] = []
@@ -200,9 +201,7 @@ class _Run:
 
     def _step(self, batch: TokenBatch, state: TrainingState) -> None:
         for group in self._optimizer.param_groups:
-            group["lr"] = self._plan.learning_rate * _warm_then_cool(
-                state.tokens / self._plan.tokens
-            )
+            group["lr"] = self._rate * _warm_then_cool(state.tokens / self._plan.tokens)
         within_memory(
             partial(self._gradients, batch),
             self._fits,
