@@ -29,6 +29,7 @@ COMMANDS = {
     "scoring": "benchmarks/scoring.py --model MODEL",
     "precision": "-m benchmarks.precision",
     "layer_by_layer": "benchmarks/layer_by_layer.py",
+    "distilling": "-m benchmarks.distilling",
     "kpis": "benchmarks/kpis.py --records 16 --repeats 2",
     "s3_transfer": "-m benchmarks.s3_transfer",
     "ray_scaling": "benchmarks/ray_scaling.py --model MODEL",
