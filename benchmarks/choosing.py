@@ -92,7 +92,7 @@ class Bench:
         counts = [at for at in self.options.counts if self._missing(name, at)]
         if not counts:
             return
-        started, start, more = time.monotonic(), Facts(), dict[str, Any]()
+        started, start, more = time.process_time(), Facts(), dict[str, Any]()
         if name == HEALED:
             before = [at for at in range(1, min(counts)) if self._folder(name, at).exists()]
             if before:
@@ -102,13 +102,13 @@ class Bench:
             self.base, self.tokenizer, self.data, max(counts), **more
         ):
             if count in counts:
-                spent = start.seconds + time.monotonic() - started
+                spent = start.seconds + time.process_time() - started
                 self._note(name, count, model, Facts(spent, passes))
 
     def _train(self, name: str, count: int, load: Callable[[], Any]) -> None:
         if not self._missing(name, count):
             return
-        began = time.monotonic()
+        began = time.process_time()
         folder = self._folder(name, count)
         trained, report = distil(
             load(),
@@ -123,7 +123,7 @@ class Bench:
                 end="",
             ),
         )
-        spent = time.monotonic() - began
+        spent = time.process_time() - began
         self._note(name, count, trained, Facts(spent, healing=report.to_json()))
 
     def _missing(self, name: str, count: int) -> bool:
