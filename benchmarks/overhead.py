@@ -6,31 +6,39 @@ Runs the demo in DIR (as `make demo` does; the stack's start and stop are left o
 where the time of its flow runs went: wall seconds, and processor seconds of this process and of
 those it waited for. The model's work is what computes with a model: scoring, probing, cutting and
 its check, healing, KPIs, profiling, and the proof of a saved candidate. All else is pipeline:
-Prefect, S3, MLflow, data checks, drift, dossiers, loading. Its share is to be 10 % at most.
+Prefect, S3, MLflow, data checks, drift, dossiers, loading. Its share is to be 10 % at most. Large
+files' way to S3 and back, which is as fast as this machine's disk and S3 server (see
+`benchmarks.s3_transfer`), is shown apart.
 """
 
 import argparse
 import functools
-import importlib
 import resource
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 MODEL_WORK: Mapping[str, tuple[str, str]] = {
-    "score": ("tasks.stages.candidates", "score_layers"),
-    "probe": ("tasks.stages.candidates", "probe"),
+    "score": ("tasks.compute.pieces", "observe"),
+    "probe": ("tasks.compute.pieces", "probe_losses"),
     "cut": ("tasks.stages.candidates", "remove_layers"),
     "heal": ("tasks.stages.candidates", "heal"),
     "save and prove": ("tasks.stages.candidates", "save_cut"),
-    "KPIs": ("tasks.measuring.candidate", "measure"),
+    "KPIs": ("avss.kpis.shards:KpiShard", "measured"),
     "profile": ("tasks.measuring.candidate", "profile_model"),
 }
 """Where the flow's tasks call a model's work."""
+TRANSFERS: Mapping[str, tuple[str, str]] = {
+    "S3: push": ("tasks.s3.storage:ObjectStore", "upload_file"),
+    "S3: pull": ("tasks.s3.storage:ObjectStore", "download_folder"),
+    "S3: copy": ("tasks.s3.storage:ObjectStore", "copy_file"),
+}
+"""Where the pipeline moves large files."""
 FLOW = ("flows.optimize", "run_change")
 
 
@@ -63,41 +71,42 @@ class Clock:
 
         return call
 
-    @property
-    def share(self) -> float:
-        """Of the flow's wall time, what is not the model's work."""
-        work = sum(self.wall[name] for name in MODEL_WORK)
-        return (self.wall["flow"] - work) / self.wall["flow"]
+    def share(self, *, of: Iterable[str]) -> float:
+        """Of the flow's wall time, what is none `of` these."""
+        return (self.wall["flow"] - sum(self.wall[name] for name in of)) / self.wall["flow"]
 
 
 @contextmanager
-def timing(others: Mapping[str, tuple[str, str]] = {}) -> Iterator[Clock]:
-    """Inside the block the flow's runs and the model's work (and `others`) are timed."""
-    clock, places = Clock(), {"flow": FLOW, **MODEL_WORK, **others}
+def timing() -> Iterator[Clock]:
+    """Inside the block the flow's runs, the model's work and the transfers are timed."""
+    clock, places = Clock(), {"flow": FLOW, **MODEL_WORK, **TRANSFERS}
     before = {}
-    for name, (module, attribute) in places.items():
-        owner = importlib.import_module(module)
+    for name, (place, attribute) in places.items():
+        owner = resolve_name(place)
         before[name] = getattr(owner, attribute)
         setattr(owner, attribute, clock.timed(name, before[name]))
     try:
         yield clock
     finally:
-        for name, (module, attribute) in places.items():
-            setattr(importlib.import_module(module), attribute, before[name])
+        for name, (place, attribute) in places.items():
+            setattr(resolve_name(place), attribute, before[name])
 
 
 def table(clock: Clock) -> str:
     """As Markdown."""
     lines = ["| part | calls | wall, s | processor, s |", "|---|---|---|---|"]
-    for name in ("flow", *MODEL_WORK):
+    parts = (*MODEL_WORK, *TRANSFERS)
+    for name in ("flow", *parts):
         seconds = f"{clock.wall[name]:.1f} | {clock.processor[name]:.1f}"
         lines.append(f"| {name} | {clock.calls[name]} | {seconds} |")
     left = [
-        kind["flow"] - sum(kind[name] for name in MODEL_WORK)
-        for kind in (clock.wall, clock.processor)
+        kind["flow"] - sum(kind[name] for name in parts) for kind in (clock.wall, clock.processor)
     ]
-    lines.append(f"| pipeline: the rest | | {left[0]:.1f} | {left[1]:.1f} |")
-    return "\n".join(lines) + f"\n\nThe pipeline's share of the flow's time: {clock.share:.1%}\n"
+    lines.append(f"| the rest | | {left[0]:.1f} | {left[1]:.1f} |")
+    return "\n".join(lines) + (
+        f"\n\nThe pipeline's share of the flow's time: {clock.share(of=MODEL_WORK):.1%}; "
+        f"without transfers: {clock.share(of=parts):.1%}\n"
+    )
 
 
 def main() -> None:
