@@ -4,7 +4,9 @@ What is computed does not depend on how it is batched, but for rounding, so a ru
 what fits. Batches come longest first: where memory runs out, it does so at the start.
 """
 
+import ctypes
 import logging
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -56,6 +58,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or (
         isinstance(error, Exception) and should_reduce_batch_size(error)
     )
+
+
+def give_back() -> None:
+    """Hand main memory that was freed back to the system, where the allocator (glibc) keeps it."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
 
 
 def weight_bytes(model: Any) -> int:

@@ -47,7 +47,7 @@ METRICS = (
 
 @dataclass(frozen=True)
 class Facts:
-    """What a model cost to make: seconds, passes over the probing text, and how it was trained."""
+    """What a model cost to make: processor seconds, passes over the probing text, its training."""
 
     seconds: float = 0.0
     passes: float | None = None
@@ -78,6 +78,7 @@ class Bench:
     def run(self) -> None:
         """Measure all that is missing."""
         for name in self.options.methods:
+            self._measure_made(name)
             if name in METHODS:
                 self._follow(name)
             elif name == DISTILLED:
@@ -92,7 +93,7 @@ class Bench:
         counts = [at for at in self.options.counts if self._missing(name, at)]
         if not counts:
             return
-        started, start, more = time.process_time(), Facts(), dict[str, Any]()
+        began, start, more = time.process_time(), Facts(), dict[str, Any]()
         if name == HEALED:
             before = [at for at in range(1, min(counts)) if self._folder(name, at).exists()]
             if before:
@@ -102,8 +103,9 @@ class Bench:
             self.base, self.tokenizer, self.data, max(counts), **more
         ):
             if count in counts:
-                spent = start.seconds + time.process_time() - started
-                self._note(name, count, model, Facts(spent, passes))
+                now = time.process_time()
+                self._note(name, count, model, Facts(start.seconds + now - began, passes))
+                began += time.process_time() - now  # measuring is no part of the way
 
     def _train(self, name: str, count: int, load: Callable[[], Any]) -> None:
         if not self._missing(name, count):
@@ -126,10 +128,13 @@ class Bench:
         spent = time.process_time() - began
         self._note(name, count, trained, Facts(spent, healing=report.to_json()))
 
+    def _measure_made(self, name: str) -> None:
+        """Measure the models of a method that lie in `--out` and have no line."""
+        for count in self.options.counts:
+            if self._folder(name, count).exists() and not self._path(name, count).exists():
+                self._measured(name, count, self._kept(name, count), self._facts(name, count))
+
     def _missing(self, name: str, count: int) -> bool:
-        """Whether the line is still to be made; if only its measurement is, it is made here."""
-        if not self._path(name, count).exists() and self._folder(name, count).exists():
-            self._measured(name, count, self._kept(name, count), self._facts(name, count))
         kept = not name.startswith("ours") or self._folder(name, count).exists()
         return not (kept and self._path(name, count).exists())
 

@@ -4,8 +4,8 @@
 
 Models of random weights and growing depth (Llama, bfloat16, a shard a layer) are written to a
 temporary folder, and each is scored in a fresh process in either way. Memory is how far the
-process' peak resident size rises above where it was before the model was opened, pages of mapped
-files included. Seconds are processor time of the scoring alone. Printed as a Markdown table.
+process' peak resident size rises above its size before the model was opened, pages of mapped files
+included. Seconds are processor time of the scoring alone. Printed as a Markdown table.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -78,7 +79,7 @@ def score(folder: str, way: str, tokens: int) -> dict[str, Any]:
     """Score one model in this process."""
     draw = torch.Generator().manual_seed(0)
     sequences = torch.randint(VOCABULARY, (max(1, tokens // 256), 256), generator=draw).tolist()
-    floor, start = peak_mib(), time.process_time()
+    floor, start = psutil.Process().memory_info().rss / 2**20, time.process_time()
     if way == WAYS[0]:
         found = observe(load_model(folder), sequences, batch_tokens=1024)
     else:

@@ -14,10 +14,11 @@ files' way to S3 and back, which is as fast as this machine's disk and S3 server
 import argparse
 import functools
 import resource
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from pkgutil import resolve_name
@@ -119,7 +120,7 @@ def main() -> None:
     hush_libraries()
     from flows.demo import run_demo
 
-    with timing() as clock:
+    with timing() as clock, redirect_stdout(sys.stderr):  # only the table is the result
         run_demo(chosen.out.resolve())
     print(table(clock))
 

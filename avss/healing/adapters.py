@@ -62,7 +62,7 @@ def close_layers(model: Any, like: Any) -> Any:
 def are_few(layers: Iterable[nn.Module]) -> bool:
     """Whether all weights of `layers` can be trained at once, with their moments, without thought.
 
-    They are at most 300 million (5 GB in training), none of which waits on disk.
+    They are at most 300 million (5 GB in training), none of which waits elsewhere for its turn.
     """
     weights = [weight for layer in layers for weight in layer.parameters()]
     return sum(weight.numel() for weight in weights) <= _FEW and not any(

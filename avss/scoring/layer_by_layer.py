@@ -18,6 +18,7 @@ from torch import Tensor
 
 from avss.batching import TokenBatch
 from avss.errors import UnsupportedArchitectureError
+from avss.memory import give_back
 from avss.placement import entry_device, resident
 from avss.replay import parts_of, record_calls, state_of
 from avss.scoring.observer import Observer
@@ -61,6 +62,7 @@ def layer_by_layer(
                             done += tokens[number - 1]
                             progress(done, total)
                         spill.replace(number, leaving)
+                give_back()
 
 
 def _first_tokens(batch: TokenBatch) -> TokenBatch:

@@ -1,5 +1,6 @@
 """Distillation brings a cut model closer to its teacher, stops in time and can go on later."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -116,6 +117,18 @@ def test_a_small_model_is_trained_whole_in_float32_and_handed_back_in_its_dtype(
     assert report.loss_after == pytest.approx(loss_of(healed, judge), rel=1e-4)
 
 
+def test_opened_layers_train_in_float32_and_nothing_else_does():
+    narrow = model_of("llama").bfloat16()
+    rotary = narrow.model.rotary_emb.inv_freq.dtype
+    opened = adapters.open_layers(copy.deepcopy(narrow))
+    assert {weight.dtype for weight in opened.parameters()} == {torch.float32}
+    assert opened.model.rotary_emb.inv_freq.dtype == rotary
+    assert all(one.requires_grad == (".layers." in name) for name, one in opened.named_parameters())
+    closed = adapters.close_layers(opened, narrow)
+    assert same(weights_of(closed), weights_of(narrow))
+    assert {weight.dtype for weight in closed.parameters()} == {torch.bfloat16}
+
+
 def test_a_large_model_is_given_adapters(base, text, judge, monkeypatch):
     monkeypatch.setattr(adapters, "_FEW", 100)
     plan = replace(PLAN, tokens=400, rank=None)
@@ -194,7 +207,9 @@ def test_text_that_predicts_nothing_is_refused(base, text):
         distil(remove_layers(base, [2]), base, [[1]], text)
 
 
-@pytest.mark.parametrize("field", ["tokens", "learning_rate", "batch_tokens", "rank"])
-def test_a_plan_that_cannot_be_is_refused(field):
+@pytest.mark.parametrize(
+    ("field", "value"), [("tokens", 0), ("learning_rate", 0), ("batch_tokens", 0), ("rank", -1)]
+)
+def test_a_plan_that_cannot_be_is_refused(field, value):
     with pytest.raises(InputError, match=field):
-        replace(PLAN, **{field: -1})
+        replace(PLAN, **{field: value})

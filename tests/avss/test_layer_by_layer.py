@@ -1,6 +1,7 @@
 """A model larger than memory is scored one layer at a time, and scores as it would in one pass."""
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from avss.offloading import layers_on_disk
 from avss.scoring.layer_by_layer import layer_by_layer
 from avss.scoring.observations import Observations
 from avss.scoring.one_pass import observe
+from benchmarks.layer_by_layer import WAYS, fresh, write
 from tests.avss.test_architectures import example
 
 CPU = torch.device("cpu")
@@ -122,3 +124,14 @@ def test_what_can_only_be_read_as_a_whole_is_refused(folder: Path, tmp_path: Pat
     path.write_text(json.dumps(fields))
     with pytest.raises(InputError, match="quantized"), layers_on_disk(folder, device=CPU):
         pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what an allocator keeps is its own business")
+def test_memory_does_not_grow_with_the_layers(tmp_path: Path) -> None:
+    size, peak = dict[int, float](), dict[int, float]()
+    for depth in (8, 32):
+        folder = tmp_path / str(depth)
+        folder.mkdir()
+        size[depth] = write(folder, depth, 768) / 2**20
+        peak[depth] = fresh(folder, WAYS[1], 1024)["mib"]
+    assert peak[32] - peak[8] < (size[32] - size[8]) / 4
