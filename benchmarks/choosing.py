@@ -72,7 +72,12 @@ class Bench:
             self.out / "texts",
             limit=options.limit,
         )
-        self.plan = replace(DistillationPlan(), tokens=options.training_tokens)
+        self.plan = replace(
+            DistillationPlan(),
+            tokens=options.training_tokens,
+            logits=1 - options.text_weight,
+            text=options.text_weight,
+        )
         self.of_base = self._of_base()
 
     def run(self) -> None:
@@ -265,6 +270,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--counts", type=int, nargs="+", default=[3, 5, 7, 8])
     parser.add_argument("--methods", nargs="+", choices=names, default=names, metavar="METHOD")
     parser.add_argument("--training-tokens", type=int, default=600_000)
+    parser.add_argument(
+        "--text-weight", type=float, default=0.3, help="of the loss; the rest is the teacher's"
+    )
     parser.add_argument("--own-tokens", type=int, default=150_000)
     parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="float32")
     parser.add_argument("--limit", type=int)
