@@ -43,6 +43,24 @@ METRICS = (
     "question.accuracy_normalized",
     "answer.token_perplexity",
 )
+TITLES = {
+    "text.token_perplexity": "perplexity of reviews",
+    "sentiment.auc": "AUC of their sentiment",
+    "question.accuracy_normalized": "right answers to questions (forgetting)",
+    "answer.token_perplexity": "perplexity of answers (forgetting)",
+}
+STYLES: dict[str, dict[str, Any]] = {
+    DISTILLED: {"color": "#0b6e4f"},
+    HEALED: {"color": "#2a7de1"},
+    "ours, no healing": {"color": "#8ab6f0"},
+    ADAPTED: {"color": "#0b6e4f", "marker": "*", "ms": 11, "ls": ""},
+    "SLEB": {"color": "#d1495b"},
+    "Block Influence": {"color": "#e8a33d"},
+    "angular distance": {"color": "#8e6bbf"},
+    "last layers": {"color": "0.55", "ls": "--"},
+    "AVSS as published": {"color": "black", "ls": "--"},
+    "random": {"color": "0.6", "marker": "x", "ls": ""},
+}
 
 
 @dataclass(frozen=True)
@@ -235,27 +253,51 @@ def _cell(kpi: dict[str, Any]) -> str:
 
 
 def plot(lines: Sequence[dict[str, Any]], target: Path) -> None:
-    """Retention against layers removed, one line a method, one panel a metric."""
+    """Retention against layers removed: a panel a measure, a curve a method from the base on.
+
+    Ours are thick, with the lower 95 % limits as whiskers; random orders are the dots of one group.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, len(METRICS), figsize=(5 * len(METRICS), 4.5))
-    for panel, metric in zip(panels, METRICS, strict=True):
-        for method in dict.fromkeys(line["method"] for line in lines):
+    figure, panels = pyplot.subplots(2, 2, figsize=(11, 8), sharex=True, sharey=True)
+    for panel, metric in zip(panels.flat, METRICS, strict=True):
+        for method, style in STYLES.items():
             points = sorted(
-                (line["removed"], line["kpis"][metric]["retention"])
+                (line["removed"], kpi["retention"], kpi["retention_low"])
                 for line in lines
-                if line["method"] == method and line["kpis"][metric]["retention"] is not None
+                if line["method"].startswith(method)
+                and (kpi := line["kpis"][metric])["retention"] is not None
             )
-            style = "-" if method.startswith("ours") else "--"
-            panel.plot(*zip(*points, strict=True), style, marker="o", ms=3, label=method)
-        panel.axhline(1.0, color="grey", lw=0.5)
-        panel.set(title=metric, xlabel="layers removed", ylabel="kept of the base", ylim=(0, 1.2))
-    panels[0].legend(fontsize=7)
-    figure.tight_layout()
+            _curve(panel, method, points, style)
+        panel.axhline(1.0, color="0.8", lw=0.8, zorder=0)
+        panel.set(title=TITLES[metric], ylim=(-0.02, 1.35))
+        panel.spines[["top", "right"]].set_visible(False)
+    for panel in panels[:, 0]:
+        panel.set_ylabel("share of the base that is kept")
+    for panel in panels[-1]:
+        panel.set_xlabel("layers removed")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=5, frameon=False)
+    figure.tight_layout(rect=(0, 0.07, 1, 1))
     figure.savefig(target)
+
+
+def _curve(panel: Any, method: str, points: Sequence[Any], style: dict[str, Any]) -> None:
+    if not points:
+        return
+    own, scattered = method.startswith("ours"), style.get("ls") == ""
+    at, kept, _ = map(list, zip(*points, strict=True))
+    if own:
+        known = [(x, y, y - limit) for x, y, limit in points if limit is not None]
+        xs, ys, below = zip(*known, strict=True)
+        panel.errorbar(xs, ys, [below, [0] * len(xs)], fmt="none", lw=1, ecolor=style["color"])
+    if not scattered:
+        at, kept = [0, *at], [1.0, *kept]
+    given = {"marker": "o", "ms": 4, "lw": 2.2 if own else 1.1, "zorder": 3 if own else 2}
+    panel.plot(at, kept, label=method, **(given | style))
 
 
 def options() -> argparse.Namespace:
