@@ -10,8 +10,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from boto3.s3.transfer import TransferConfig
-
 from tasks.errors import ConflictError, MissingError, StorageError
 from tasks.s3.client import mapped_errors, new_client
 from tasks.s3.objects import Location, ObjectInfo, ObjectVersion, parse_uri
@@ -23,9 +21,6 @@ __all__ = ["Location", "ObjectInfo", "ObjectStore", "ObjectVersion", "file_sha25
 
 _SIDE_BY_SIDE = 2
 """Files of a folder under way at once: one is hashed while the next arrives."""
-
-_DOWNLOADS = TransferConfig(io_chunksize=1 << 20, max_io_queue=25)
-"""Bytes are handed on by the MiB, 25 in all at a time: by 256 KiB each costs twice as much."""
 
 Progress = Callable[[int], None]
 """Called with the number of bytes moved since the last call."""
@@ -197,7 +192,6 @@ class ObjectStore:
                     name,
                     ExtraArgs=_version(version_id),
                     Callback=progress,
-                    Config=_DOWNLOADS,
                 )
             digest = file_sha256(part)
             part.replace(path)
