@@ -37,13 +37,7 @@ HEALED = "ours, closed form"
 DISTILLED = "ours, distilled"
 ADAPTED = "base, trained alike"
 SPEEDS = "speeds"
-METRICS = (
-    "text.token_perplexity",
-    "sentiment.auc",
-    "question.accuracy_normalized",
-    "answer.token_perplexity",
-)
-TITLES = {
+METRICS = {
     "text.token_perplexity": "perplexity of reviews",
     "sentiment.auc": "AUC of their sentiment",
     "question.accuracy_normalized": "right answers to questions (forgetting)",
@@ -255,7 +249,7 @@ def _cell(kpi: dict[str, Any]) -> str:
 def plot(lines: Sequence[dict[str, Any]], target: Path) -> None:
     """Retention against layers removed: a panel a measure, a curve a method from the base on.
 
-    Ours are thick, with the lower 95 % limits as whiskers; random orders are the dots of one group.
+    Ours are thick, with the lower 95 % limits as whiskers; random orders are crosses of one kind.
     """
     import matplotlib
 
@@ -263,7 +257,7 @@ def plot(lines: Sequence[dict[str, Any]], target: Path) -> None:
     from matplotlib import pyplot
 
     figure, panels = pyplot.subplots(2, 2, figsize=(11, 8), sharex=True, sharey=True)
-    for panel, metric in zip(panels.flat, METRICS, strict=True):
+    for panel, (metric, title) in zip(panels.flat, METRICS.items(), strict=True):
         for method, style in STYLES.items():
             points = sorted(
                 (line["removed"], kpi["retention"], kpi["retention_low"])
@@ -273,7 +267,7 @@ def plot(lines: Sequence[dict[str, Any]], target: Path) -> None:
             )
             _curve(panel, method, points, style)
         panel.axhline(1.0, color="0.8", lw=0.8, zorder=0)
-        panel.set(title=TITLES[metric], ylim=(-0.02, 1.35))
+        panel.set(title=title, ylim=(-0.02, 1.35))
         panel.spines[["top", "right"]].set_visible(False)
     for panel in panels[:, 0]:
         panel.set_ylabel("share of the base that is kept")
@@ -289,11 +283,10 @@ def _curve(panel: Any, method: str, points: Sequence[Any], style: dict[str, Any]
     if not points:
         return
     own, scattered = method.startswith("ours"), style.get("ls") == ""
-    at, kept, _ = map(list, zip(*points, strict=True))
+    at, kept = [point[0] for point in points], [point[1] for point in points]
     if own:
-        known = [(x, y, y - limit) for x, y, limit in points if limit is not None]
-        xs, ys, below = zip(*known, strict=True)
-        panel.errorbar(xs, ys, [below, [0] * len(xs)], fmt="none", lw=1, ecolor=style["color"])
+        below = [0 if low is None else value - low for _, value, low in points]
+        panel.errorbar(at, kept, [below, [0] * len(at)], fmt="none", lw=1, ecolor=style["color"])
     if not scattered:
         at, kept = [0, *at], [1.0, *kept]
     given = {"marker": "o", "ms": 4, "lw": 2.2 if own else 1.1, "zorder": 3 if own else 2}
