@@ -91,14 +91,15 @@ class Work:
 def stages(shape: Shape, work: Work) -> dict[str, tuple[float, float]]:
     """Operations of one step by stage: (in the model's matrices, in float64).
 
-    score: a pass for the ranking and one for the published ranking, no head. probe: one whole
-    pass, and for each of the short list (and the published choice) what comes after it, half the
-    layers on average. heal, at most (a gap before the first layer): the base once, the candidate
-    twice (the sums, then on), and two losses; for every layer the sums of a ridge regression of
-    the down projection, and its solutions. measure: the KPIs' tokens once.
+    score: a pass over the calibration text for the ranking and one over the probing text for the
+    published ranking, no head. probe: one whole pass, and for each of the short list (and the
+    published choice) what comes after it, half the layers on average. heal, at most (a gap before
+    the first layer): the base once, the candidate twice (the sums, then on), and two losses; for
+    every layer the sums of a ridge regression of the down projection, and its solutions. measure:
+    the KPIs' tokens once.
     """
     tokens, tried = work.calibration, work.shortlist + 1
-    score = 2 * shape.forward(tokens, work.length, head=False)
+    score = shape.forward(tokens + work.probe, work.length, head=False)
     probe = shape.forward(work.probe, work.length, head=True)
     probe += tried * shape.forward(work.probe, work.length, head=True, layers=shape.layers / 2)
     walks = 3 * shape.forward(tokens, work.length, head=False)

@@ -4,7 +4,7 @@ Because nothing but the record is told, the same words come from a live run, fro
 later and from an evidence pack.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -123,10 +123,15 @@ def _probed(body: said.ShortlistProbed, fetch: Fetch) -> Telling:
     cost = ""
     if "forward_equivalents" in found:
         cost = (
-            f"; {found['forward_equivalents']:.1f} forward passes, "
+            f"; {found['forward_equivalents']:.1f} forward passes{_scoring(found)}, "
             f"exhaustive search {found['sleb_forward_equivalents']:.1f}"
         )
     return (_stage("probe", f"loss without each layer: {told}{cost}"),)
+
+
+def _scoring(probe: Mapping[str, Any]) -> str:
+    passes = probe.get("scoring_forward_equivalents")
+    return "" if passes is None else f" and {passes:.1f} of scoring"
 
 
 def _built(body: said.CandidateBuilt, fetch: Fetch) -> Telling:
@@ -135,8 +140,17 @@ def _built(body: said.CandidateBuilt, fetch: Fetch) -> Telling:
     if report.get("loss_after") is not None:
         before, after = report["loss_before"], report["loss_after"]
         what += f", held-out loss {number(before)} → {number(after)}"
-    told = [Text(f"! {warning}", style="yellow") for warning in report.get("warnings", ())]
-    return (_stage("cut", f"{what}; reload proven, model {body.model[:12]}"), *told)
+    ways = [f"{way['method']}: {way['reason']}" for way in _hindered(report)]
+    told = ways or report.get("warnings", ())  # older reports say no reasons
+    return (
+        _stage("cut", f"{what}; reload proven, model {body.model[:12]}"),
+        *(Text(f"! {one}", style="yellow") for one in told),
+    )
+
+
+def _hindered(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The ways of healing that something stood in the way of."""
+    return [way for way in (report, *report.get("tried", ())) if way.get("reason")]
 
 
 def _measured(body: said.CandidateMeasured, fetch: Fetch) -> Telling:

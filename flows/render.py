@@ -259,10 +259,13 @@ def healing_table(report: Mapping[str, Any]) -> Table:
         f"Loss on {report['held_out_tokens']:,} held-out tokens, base "
         f"{number(report['loss_of_base'])} nats a token"
     )
-    made = table("healing", "loss", "", title=title, right=("loss",))
+    made = table("healing", "loss", "", "", title=title, right=("loss",))
     for way in report["tried"]:
         kept = way["method"] == report["method"]
         made.add_row(
-            way["method"], number(way["loss"]), Text("kept", style="green") if kept else ""
+            way["method"],
+            number(way["loss"]),
+            Text("kept", style="green") if kept else "",
+            escape(way["reason"]),
         )
     return made

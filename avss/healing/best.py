@@ -11,7 +11,7 @@ from avss.cutting.pruning import save_cut
 from avss.digests import source_digest
 from avss.errors import InputError
 from avss.healing.closed_form import heal_closed_form
-from avss.healing.distillation import DistillationPlan, TrainingProgress, distil
+from avss.healing.distillation import DistillationPlan, distil
 from avss.healing.own_text import own_text
 from avss.healing.report import HealingReport, Method, Tried
 from avss.language_loss import mean_loss
@@ -22,6 +22,7 @@ _MAX_LENGTH = 512
 JUDGES = 5
 """One text in so many judges the healing, the others fit it."""
 
+Progress = Callable[[int, int], None]
 _Text = TypeVar("_Text")
 
 
@@ -53,24 +54,28 @@ def heal(
     prompts: Sequence[Sequence[int]] = (),
     training: Training = Training(),
     batch_tokens: int = 1024,
-    progress: Callable[[TrainingProgress], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Any, HealingReport]:
     """Heal `candidate`, which is `base` without some layers, by the `methods`, one after the other.
 
     Each method starts from the best model so far and is judged on `held_out`; the cut itself always
     counts ("none"). Distillation comes last, since it starts best from what is healed already; it
     also learns from `prompts`, what the model will be asked, and from text of the base's own.
-    The report holds every method with its loss. Neither model given is changed.
+    The report holds every method with its loss. Neither model given is changed. `progress` is
+    called with (done, in all): layers of the closed form, then tokens of the base's own text, then
+    tokens trained on.
 
     Raises what `heal_closed_form` and `distil` raise.
     """
     best, reports = candidate, list[HealingReport]()
     if "closed_form" in methods:
-        best, report = heal_closed_form(best, base, sequences, held_out, batch_tokens=batch_tokens)
+        best, report = heal_closed_form(
+            best, base, sequences, held_out, batch_tokens=batch_tokens, progress=progress
+        )
         reports.append(report)
     if "distilled" in methods:
         given = [*sequences, *prompts]
-        text = [*given, *_own(base, tokenizer, given, training)]
+        text = [*given, *_own(base, tokenizer, given, training, progress)]
         best, report = distil(
             best,
             base,
@@ -78,7 +83,7 @@ def heal(
             held_out,
             plan=training.plan,
             checkpoint=training.checkpoint,
-            progress=progress,
+            progress=None if progress is None else lambda at: progress(at.tokens, at.budget),
         )
         reports.append(replace(report, prompts=len(prompts)))
     if not reports:
@@ -96,13 +101,14 @@ def heal_model(
     training: Training = Training(),
     max_tokens: int,
     device: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> HealingReport:
     """Load both models, heal `source` on `texts`, prove the result and save it at `out`.
 
     One text in five judges, the others teach; together at most `max_tokens` tokens are read. The
     folder is written also where no method helped, then as the cut it was. Raises InputError where
-    `out` exists, and what `placement_of`, `load_model`, `heal` and `save_cut` raise.
+    `out` exists, and what `placement_of`, `load_model`, `heal` and `save_cut` raise; `progress` is
+    that of `heal`.
     """
     if out.exists():
         raise InputError(f"{out} already exists: give a new folder, or remove it first.")
@@ -120,7 +126,7 @@ def heal_model(
         judge,
         methods=methods,
         training=training,
-        progress=None if progress is None else (lambda at: progress(at.tokens, at.budget)),
+        progress=progress,
     )
     digest = source_digest(source)
     save_cut(healed, tokenizer, out, parent=None if digest is None else digest.digest)
@@ -148,11 +154,15 @@ def split_text(texts: Sequence[_Text]) -> tuple[list[_Text], list[_Text]]:
 
 
 def _own(
-    base: Any, tokenizer: Any, sequences: Sequence[Sequence[int]], training: Training
+    base: Any,
+    tokenizer: Any,
+    sequences: Sequence[Sequence[int]],
+    training: Training,
+    progress: Progress | None,
 ) -> list[list[int]]:
     theirs = sum(map(len, sequences))
     tokens = round(theirs * training.own_share / (1 - training.own_share))
-    return own_text(base, tokenizer, tokens=tokens) if tokens > 1 else []
+    return own_text(base, tokenizer, tokens=tokens, progress=progress) if tokens > 1 else []
 
 
 def _joined(reports: Sequence[HealingReport]) -> HealingReport:

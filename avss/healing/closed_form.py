@@ -18,7 +18,7 @@ from avss.architecture import find_stack
 from avss.batching import TokenBatch, token_batches
 from avss.errors import InputError
 from avss.healing.projection import ResidualProjection, find_projection, reading
-from avss.healing.report import HealingReport, LayerFit, SkippedLayer, Tried
+from avss.healing.report import HealingReport, LayerFit, SkippedLayer, Tried, finite, told
 from avss.healing.ridge import RidgeStatistics, choose
 from avss.language_loss import LossSum, mean_loss, require_causal
 from avss.memory import within_memory
@@ -77,7 +77,10 @@ def heal_closed_form(
         loss_of_base=of_base.mean,
         tokens=sum(map(len, fit)),
         held_out_tokens=sum(map(len, judge)),
-        tried=(Tried("none", before.mean), Tried("closed_form", after.mean)),
+        tried=(
+            Tried("none", before.mean),
+            Tried("closed_form", finite(after.mean), told(healing.skipped, healing.warnings)),
+        ),
         fits=tuple(healing.fits),
         skipped=tuple(healing.skipped),
         warnings=tuple(healing.warnings),

@@ -23,10 +23,10 @@ from avss.healing.adapters import (
 )
 from avss.healing.checkpoint import TrainingState, fingerprint, load_state, save_state
 from avss.healing.loss import DistillationLoss, aligned_states
-from avss.healing.report import HealingReport, Tried
+from avss.healing.report import HealingReport, Tried, finite, told
 from avss.healing.teacher import Teacher
 from avss.language_loss import mean_loss, require_causal
-from avss.memory import within_memory
+from avss.memory import give_back, within_memory
 from avss.placement import entry_device
 from avss.precision import fast_matrices
 
@@ -111,7 +111,10 @@ def distil(
     if not fit or not judge:
         raise InputError("Distillation needs training and held-out text of two tokens or more.")
     run = _Run(candidate, base, fit, judge, plan)
-    return run.result(candidate, base, run.train(checkpoint, progress))
+    found = run.result(candidate, base, run.train(checkpoint, progress))
+    del run
+    give_back()
+    return found
 
 
 class _Run:
@@ -142,7 +145,9 @@ class _Run:
             if weight.requires_grad
         }
         self._rate = plan.learning_rate or (5e-4 if self._rank else 3e-4)
-        self._optimizer = torch.optim.AdamW(self._trained.values(), lr=self._rate, weight_decay=0.0)
+        self._optimizer = torch.optim.AdamW(
+            self._trained.values(), lr=self._rate, weight_decay=0.0, fused=True
+        )
         kept = find_stack(candidate).kept
         self._fingerprint = fingerprint(asdict(plan), kept, fit, judge)
         self.warnings: list[str] = []
@@ -181,7 +186,7 @@ class _Run:
         """The best model seen, and the report; judged as merged and rounded."""
         before, trained = state.curve[0][1], self._best(candidate, state)
         after = self._loss_of(trained) if state.lowest < before else state.curve[-1][1]
-        better, finite = after < before, math.isfinite(after)
+        better = after < before
         report = HealingReport(
             method="distilled" if better else "none",
             loss_before=before,
@@ -189,7 +194,10 @@ class _Run:
             loss_of_base=self._loss_of(base),
             tokens=state.tokens,
             held_out_tokens=sum(map(len, self._judge)),
-            tried=(Tried("none", before), Tried("distilled", after if finite else None)),
+            tried=(
+                Tried("none", before),
+                Tried("distilled", finite(after), told((), self.warnings)),
+            ),
             curve=tuple(state.curve),
             warnings=tuple(self.warnings),
             rank=self._rank,

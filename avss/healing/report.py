@@ -1,5 +1,7 @@
 """What a healing did, as plain data for evidence."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -32,11 +34,13 @@ class SkippedLayer:
 class Tried:
     """One way of healing and the loss it reached, in mean nats a token on the held-out text.
 
-    `loss` is None where training diverged beyond numbers.
+    `loss` is None where training diverged beyond numbers. `reason` says what stood in the way:
+    layers that could not be healed, too little text, a training that diverged.
     """
 
     method: Method
     loss: float | None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,5 +69,27 @@ class HealingReport:
     rank: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, in the order of the fields."""
-        return asdict(self)
+        """Plain data, in the order of the fields; None for a loss that is no number."""
+        found: dict[str, Any] = finite(asdict(self))
+        return found
+
+
+def told(skipped: Sequence[SkippedLayer], warnings: Sequence[str]) -> str:
+    """Layers that were left out, by reason, and the warnings, as one text; "" for none."""
+    layers: dict[str, list[str]] = {}
+    for one in skipped:
+        layers.setdefault(one.reason, []).append(str(one.layer))
+    left_out = [
+        f"{'Layer' if len(found) == 1 else 'Layers'} {', '.join(found)} not healed: {reason}."
+        for reason, found in layers.items()
+    ]
+    return " ".join([*left_out, *warnings])
+
+
+def finite(value: Any) -> Any:
+    """Plain data as it is, but None for a number that is NaN or infinite."""
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

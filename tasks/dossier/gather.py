@@ -146,6 +146,7 @@ def _model_facts(
         "original_layers": len(layers) or None,
         "probes": reading.probe_facts(probe, proposed),
         "base_loss": probe.base_loss if probe else None,
+        "search": reading.search_fact(probe),
         "healing": reading.healing_facts(healing),
         "plain_choice": reading.plain_choice(scores, probe, proposed),
         "candidates": _candidates(step, healing),

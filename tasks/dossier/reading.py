@@ -12,7 +12,13 @@ from tasks.dossier.documents import (
     ValidationDocument,
 )
 from tasks.dossier.facts.base import Outcome
-from tasks.dossier.facts.choice import HealingFact, LayerFact, PlainChoiceFact, ProbeFact
+from tasks.dossier.facts.choice import (
+    HealingFact,
+    LayerFact,
+    PlainChoiceFact,
+    ProbeFact,
+    SearchFact,
+)
 from tasks.dossier.facts.data import DataFact, ExpectationFact
 from tasks.dossier.facts.quality import VerdictFact
 from tasks.dossier.science import (
@@ -71,6 +77,17 @@ def probe_facts(probe: ProbeDocument | None, proposed: int | None) -> tuple[Prob
     )
 
 
+def search_fact(probe: ProbeDocument | None) -> SearchFact | None:
+    """What choosing cost; None where nothing was probed."""
+    if probe is None or None in (probe.forward_equivalents, probe.sleb_forward_equivalents):
+        return None
+    return SearchFact(
+        probing=probe.forward_equivalents,
+        scoring=probe.scoring_forward_equivalents,
+        exhaustive=probe.sleb_forward_equivalents,
+    )
+
+
 def plain_choice(
     scores: ScoresDocument | None, probe: ProbeDocument | None, proposed: int | None
 ) -> PlainChoiceFact | None:
@@ -99,10 +116,20 @@ def healing_facts(healing: HealingDocument | None) -> tuple[HealingFact, ...]:
         return ()
     if healing.tried:
         return tuple(
-            HealingFact(method=way.method, loss=way.loss, chosen=way.method == healing.method)
+            HealingFact(
+                method=way.method,
+                loss=way.loss,
+                chosen=way.method == healing.method,
+                reason=way.reason,
+            )
             for way in healing.tried
         )
-    none = HealingFact(method="none", loss=healing.loss_before, chosen=healing.method == "none")
+    none = HealingFact(
+        method="none",
+        loss=healing.loss_before,
+        chosen=healing.method == "none",
+        reason=healing.reason,
+    )
     if healing.method == "none":
         return (none,)
     return none, HealingFact(method=healing.method, loss=healing.loss_after, chosen=True)

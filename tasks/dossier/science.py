@@ -64,10 +64,13 @@ class ScoresDocument(Document):
 
 
 class ProbeDocument(Document):
-    """`avss.selection.ProbeResult`."""
+    """`avss.selection.ProbeResult`, and what scoring cost in the same passes."""
 
     losses: dict[int, Number] = {}
     base_loss: Number | None = None
+    forward_equivalents: Number | None = None
+    scoring_forward_equivalents: Number | None = None
+    sleb_forward_equivalents: Number | None = None
 
 
 class TriedHealing(Document):
@@ -75,12 +78,17 @@ class TriedHealing(Document):
 
     method: str
     loss: Number | None = None
+    reason: str = ""
 
 
 class HealingDocument(Document):
-    """`avss.healing.report.HealingReport`; records before version 0.2 lack `tried`."""
+    """`avss.healing.report.HealingReport`; records before version 0.2 lack `tried`.
+
+    Where no way of healing fits the architecture there is the `reason` alone.
+    """
 
     method: str = "none"
+    reason: str = ""
     loss_before: Number | None = None
     loss_after: Number | None = None
     tried: tuple[TriedHealing, ...] = ()

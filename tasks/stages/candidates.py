@@ -53,7 +53,8 @@ def rank(job: Job, state: State, action: RankLayers) -> LayersRanked:
     """Score the current model's layers on calibration text and propose the least important."""
     change, policy = change_of(state), job.policy
     texts = job.texts(pinned(change).manifest)
-    scores = _seen(job, change.model, texts, "contribution").scores(bootstrap=_BOOTSTRAP)
+    seen = _seen(job, change.model, texts, "contribution", policy.calibration.max_tokens)
+    scores = seen.scores(bootstrap=_BOOTSTRAP)
     protected = policy.limits.protected(change.original_layers) | barred(state, change)
     free = len([layer for layer in change.kept if layer not in protected])
     proposed = shortlist(
@@ -76,16 +77,20 @@ def rank(job: Job, state: State, action: RankLayers) -> LayersRanked:
 
 def _published(job: Job, model: str, texts: list[str]) -> dict[str, Any]:
     """What AVSS as published ranks, on each layer's output: what it alone would have removed."""
-    scores = _seen(job, model, texts, "output").scores()
-    return {"source": scores.source, "ranking": list(scores.ranking())}
+    scores = _seen(job, model, texts, "output", job.policy.selection.probe_tokens).scores()
+    return {
+        "source": scores.source,
+        "ranking": list(scores.ranking()),
+        "tokens": scores.tokens,
+    }
 
 
-def _seen(job: Job, model: str, texts: list[str], source: Source) -> Observations:
+def _seen(job: Job, model: str, texts: list[str], source: Source, tokens: int) -> Observations:
     return job.compute.score(
         model,
         texts,
         source=source,
-        max_tokens=job.policy.calibration.max_tokens,
+        max_tokens=tokens,
         max_length=_MAX_LENGTH,
         progress=job.report,
     )
@@ -99,26 +104,31 @@ def try_shortlist(job: Job, state: State, action: ProbeShortlist) -> ShortlistPr
     change = change_of(state)
     _, tokenizer = job.models.reader(change.model)
     budget = job.policy.selection.probe_tokens
+    published, scored = _scores(job, state, action.step)
     sequences = first_tokens(tokenizer, job.texts(pinned(change).manifest), budget)
     try:
-        plain = _plain_choice(job, state, action.step)
-        beside = {plain} - {None, *action.shortlist}
+        beside = set(published[:1]) - set(action.shortlist)
         layers = (*action.shortlist, *beside)
         found = job.compute.probe(change.model, sequences, layers, progress=job.report)
     except UnsupportedArchitectureError as error:
         document: dict[str, Any] = {"skipped": str(error), "order": list(action.shortlist)}
     else:
         order = [layer for layer in found.order if layer not in beside]
-        document = found.to_json() | {"order": order}
+        document = found.to_json() | {
+            "order": order,
+            "scoring_forward_equivalents": scored / found.tokens,
+        }
     return ShortlistProbed(
         step=action.step, probe=job.documents.put(document), order=tuple(document["order"])
     )
 
 
-def _plain_choice(job: Job, state: State, step: int) -> int | None:
+def _scores(job: Job, state: State, step: int) -> tuple[list[int], int]:
+    """The ranking as published (records of older versions have none), and the tokens scored."""
     ranked = step_of(change_of(state), step).ranked
-    published = job.documents.get(ranked.scores).get("published") if ranked else None
-    return published["ranking"][0] if published else None
+    scores = job.documents.get(ranked.scores) if ranked else {}
+    published = scores.get("published", {})
+    return published.get("ranking", []), scores.get("tokens", 0) + published.get("tokens", 0)
 
 
 def build(job: Job, state: State, action: BuildCandidate) -> CandidateBuilt:
@@ -168,7 +178,7 @@ def _heal(
                     healing.own_text_share,
                     checkpoint,
                 ),
-                progress=lambda at: job.report(at.tokens, at.budget),
+                progress=job.report,
             )
     except UnsupportedArchitectureError as error:
         return cut, {"method": "none", "reason": str(error)}

@@ -1,6 +1,7 @@
 """Distillation brings a cut model closer to its teacher, stops in time and can go on later."""
 
 import copy
+import json
 from dataclasses import replace
 
 import pytest
@@ -171,15 +172,18 @@ def test_a_checkpoint_of_another_run_is_refused(base, text, judge, tmp_path):
         distil(candidate, base, text[1:], judge, plan=plan, checkpoint=path)
 
 
-def test_training_that_diverges_is_discarded_and_said_so(base, text, judge):
+@pytest.mark.parametrize("learning_rate", [30.0, 1e30])
+def test_training_that_diverges_is_discarded_and_said_so(base, text, judge, learning_rate):
     candidate = remove_layers(base, [2])
-    plan = replace(PLAN, rank=0, learning_rate=30.0)
+    plan = replace(PLAN, rank=0, learning_rate=learning_rate)
     kept, report = distil(candidate, base, text, judge, plan=plan)
     assert kept is candidate
     assert report.method == "none"
     assert report.loss_after == report.loss_before
     assert "diverged" in report.warnings[0]
+    assert report.tried[-1].reason == report.warnings[0]
     assert report.tokens < plan.tokens
+    json.dumps(report.to_json(), allow_nan=False)  # as evidence is written
 
 
 def test_it_stops_once_held_out_text_gets_no_better(base, text):

@@ -215,6 +215,7 @@ def test_layers_with_a_norm_after_the_mlp_are_skipped_and_said_so():
     assert report.method == "none"
     assert [one.layer for one in report.skipped] == [2, 4, 5]
     assert all("hidden state" in one.reason for one in report.skipped)
+    assert report.tried[1].reason.startswith("Layers 2, 4, 5 not healed: no linear map")
 
 
 def test_little_text_stays_sound_and_warns(base, judge):

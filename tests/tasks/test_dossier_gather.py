@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from avss.healing.report import HealingReport, SkippedLayer, Tried, told
 from avss.profiling.costs import CostModel
 from avss.profiling.profile import Measured as ProfiledSpeed
 from avss.profiling.profile import Profile, Size
@@ -46,6 +47,23 @@ def test_plain_avss_is_named_with_what_it_would_have_cost() -> None:
         ("none", False),
         ("closed_form", True),
     ]
+    assert facts.search is not None
+    assert (facts.search.probing, facts.search.scoring, facts.search.exhaustive) == (3, 2.25, 11)
+
+
+def test_why_nothing_healed_is_on_the_page() -> None:
+    norm = Tried(
+        "closed_form", 3.6, told((SkippedLayer(2, "a norm"), SkippedLayer(4, "a norm")), ())
+    )
+    report = HealingReport("none", 3.6, 3.6, 3.5, 8000, 2000, (Tried("none", 3.6), norm))
+    document = json.loads(json.dumps(report.to_json()))
+    source = StepSource(evidence(2, (5, 3)), DOCUMENTS | {"healing": document})
+    page = render(gather(source, policy=POLICY))
+    assert "Layers 2, 4 not healed: a norm." in page
+    unfit = {"method": "none", "reason": "It does not predict the next token."}
+    source = StepSource(evidence(2, (5, 3)), DOCUMENTS | {"healing": unfit})
+    page = render(gather(source, policy=POLICY))
+    assert "It does not predict the next token." in page
 
 
 def test_avss_as_published_comes_before_the_proposing_score() -> None:

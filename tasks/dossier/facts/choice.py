@@ -38,6 +38,18 @@ class ProbeFact(Facts):
     chosen: bool = False
 
 
+class SearchFact(Facts):
+    """What it cost to choose, in forward passes of the model over the probing text.
+
+    `scoring` is None in older records, which did not count it; `exhaustive` would have measured
+    every layer that is left.
+    """
+
+    probing: Number
+    scoring: Number | None = None
+    exhaustive: Number
+
+
 class HealingFact(Facts):
     """One way of repairing the candidate, by its loss in nats a token on held-out text."""
 

@@ -9,6 +9,7 @@ from tasks.dossier.facts.choice import (
     LayerFact,
     PlainChoiceFact,
     ProbeFact,
+    SearchFact,
 )
 from tasks.dossier.facts.data import DataFact, DriftFact
 from tasks.dossier.facts.decision import AskFact, DigestFact, LedgerFact, PolicyFact, UnknownFact
@@ -50,6 +51,7 @@ class DossierFacts(Facts):
     candidates: tuple[CandidateFact, ...] = ()
     probes: tuple[ProbeFact, ...] = ()
     base_loss: Number | None = None
+    search: SearchFact | None = None
     healing: tuple[HealingFact, ...] = ()
     plain_choice: PlainChoiceFact | None = None
     drift: tuple[DriftFact, ...] = ()
