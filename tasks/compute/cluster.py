@@ -118,7 +118,7 @@ def _join(ray: Any, address: str) -> None:
         _reach(os.environ["RAY_ADDRESS"])
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         said = str(error).strip().splitlines()
         raise ComputeError(
             f"The Ray cluster {address} cannot be used ({said[0] if said else 'no reason told'}). "

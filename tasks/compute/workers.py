@@ -46,6 +46,8 @@ class _Task:
     working: dict[Any, tuple[int, _Crew]] = field(default_factory=dict)
     answers: dict[int, Answer] = field(default_factory=dict)
     lost: Counter[int] = field(default_factory=Counter)
+    unseen: list[_Crew] = field(default_factory=list)
+    """Those from before, not heard of since: who of them is lost may have been dead already."""
 
     @property
     def done(self) -> bool:
@@ -88,7 +90,7 @@ class RayEngine:
             Whatever a piece raises that is ours.
         """
         place = ModelPlace(model, str(self._models.folder(model)), self._models.uri(model))
-        task = _Task(place, pieces, deque(range(len(pieces))))
+        task = _Task(place, pieces, deque(range(len(pieces))), unseen=list(self._free))
         total = sum(piece.size for piece in pieces)
         self._start(min(self._count, len(pieces)) - len(self._alive) - len(self._starting))
         idle_since = time.monotonic()
@@ -180,7 +182,7 @@ class RayEngine:
             raise WorkerError(f"{where} failed with a {fault} outside of our code.") from None
         except RayError as error:
             self._alive.remove(crew)
-            task.lost[index] += 1
+            task.lost[index] += crew not in task.unseen
             if task.lost[index] >= _LIVES:
                 raise WorkerError(
                     f"{_LIVES} workers died on the same piece of work ({type(error).__name__}): "
@@ -191,6 +193,8 @@ class RayEngine:
             self._start(1)
             return
         self._free.append(crew)
+        if crew in task.unseen:
+            task.unseen.remove(crew)
         if isinstance(found, Refusal):
             raise found.error
         for said in found.warnings:

@@ -223,6 +223,23 @@ def test_workers_that_are_killed_at_random_change_nothing(both, model, engine, c
     assert printed.out == "", "stdout is the command's own"
 
 
+def test_workers_that_died_while_idle_are_no_fault_of_the_next_piece(
+    both, model, engine, monkeypatch
+):
+    from tasks.compute import workers
+
+    local, on_ray = both
+    expected = scored(local, model.digest)
+    assert scored(on_ray, model.digest) == expected
+    monkeypatch.setattr(workers, "_LIVES", 1)
+    idle = [psutil.Process(one.pid) for one in engine.workers]
+    for process in idle:
+        process.kill()
+    psutil.wait_procs(idle, timeout=30)
+    assert scored(on_ray, model.digest) == expected
+    assert not {one.pid for one in engine.workers} & {process.pid for process in idle}
+
+
 def test_what_a_piece_cannot_do_is_raised_as_in_one_process(both, model):
     for compute in both:
         with pytest.raises(InputError, match=r"Cannot probe \[77\]"):

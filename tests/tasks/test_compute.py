@@ -109,6 +109,20 @@ def test_a_cluster_that_cannot_be_reached_is_said_in_seconds(monkeypatch, closed
     assert time.monotonic() - start < 30  # Ray itself would try for minutes
 
 
+def test_a_cluster_that_wants_a_token_is_said(monkeypatch):
+    import ray
+
+    def refuse(**_):
+        raise ray.exceptions.AuthenticationError("Token authentication is enabled")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", refuse)  # a cluster that wants one takes half a minute
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(ComputeError, match=r"auto cannot be used .*[Tt]oken") as caught:
+        connect(Resources(address="auto"))
+    assert caught.value.exit_code == 2
+
+
 def made(**changes: str) -> Maker:
     same = Maker("m" * 64, "t" * 64, "bfloat16", "/".join(measuring_code()))
     return replace(same, **changes)
