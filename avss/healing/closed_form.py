@@ -3,7 +3,8 @@
 From the first gap on, every kept layer's last projection is fitted again so that the candidate's
 hidden state comes as close as it can to the base model's before the next kept layer. The base is
 always the target, so that losses do not creep in from step to step, and every layer is fitted to
-what really enters it after the layers before it were healed. No parameter is added.
+what really enters it after the layers before it were healed. Before a gap, where most is missed,
+attention's output projection is fitted as well. No parameter is added.
 """
 
 import copy
@@ -17,9 +18,14 @@ from torch import Tensor
 from avss.architecture import find_stack
 from avss.batching import TokenBatch, token_batches
 from avss.errors import InputError
-from avss.healing.projection import ResidualProjection, find_projection, reading
+from avss.healing.projection import (
+    ResidualProjection,
+    find_earlier,
+    find_projection,
+    reading,
+)
 from avss.healing.report import HealingReport, LayerFit, SkippedLayer, Tried, finite, told
-from avss.healing.ridge import RidgeStatistics, choose
+from avss.healing.ridge import Choice, RidgeStatistics, choose
 from avss.language_loss import LossSum, mean_loss, require_causal
 from avss.memory import within_memory
 from avss.replay import Replay
@@ -131,6 +137,7 @@ class _Healing:
         )
         self._ours = [self._healed.begin(batch).hidden for batch, _ in self._batches]
         self._theirs = [self._base.begin(batch).hidden for batch, _ in self._batches]
+        self._tokens = sum(map(len, fit))
         self._ridge: float | None = None
         self.fits: list[LayerFit] = []
         self.skipped: list[SkippedLayer] = []
@@ -180,14 +187,44 @@ class _Healing:
             reason = "no linear map of this layer writes straight into the hidden state"
             self._skip(self._kept[position], reason)
             return
+        earlier = self._earlier(position, projection)
+        self._reset(position, [projection] if earlier is None else [projection, earlier])
+        prior, ridge = projection.matrix, self._ridge
+        if self._tokens < len(prior):
+            self._warn(self._tokens, len(prior))
+        best = first = self._fitted(position, projection, prior)
+        if earlier is not None:
+            best = self._refitted(position, projection, earlier, prior, first)
+        self._ridge = best.ridge or ridge
+        after = best.missed / first.power if first.power > 0 else 0.0
+        self.fits.append(
+            LayerFit(self._kept[position], best.ridge, first.before, after, best is not first)
+        )
+
+    def _fitted(self, position: int, projection: ResidualProjection, prior: Tensor) -> Choice:
+        """Fit one map of the layer, shrunk towards `prior`, to what the layer misses now."""
         fit, judge = self._statistics(position, projection)
-        if fit.rows < len(fit.gram):
-            self._warn(fit.rows, len(fit.gram))
-        prior = self._prior(position, projection)
         best = choose(fit, judge, prior, RIDGES, start=self._ridge)
-        self._ridge = best.ridge or self._ridge
         projection.replace(best.weights)
-        self.fits.append(LayerFit(self._kept[position], best.ridge, best.before, best.error))
+        return best
+
+    def _refitted(
+        self,
+        position: int,
+        projection: ResidualProjection,
+        earlier: ResidualProjection,
+        prior: Tensor,
+        first: Choice,
+    ) -> Choice:
+        """Fit `earlier` to what is left, then `projection` again; undone if that misses more."""
+        before = earlier.matrix
+        self._fitted(position, earlier, before)
+        second = self._fitted(position, projection, prior)
+        if second.missed < first.missed:
+            return second
+        earlier.replace(before)
+        projection.replace(first.weights)
+        return first
 
     def _projection(self, position: int) -> ResidualProjection | None:
         walk, entering = self._healed.begin(self._few), self._ours[0][:1, :_FEW]
@@ -195,21 +232,33 @@ class _Healing:
             self._layers[position], lambda: walk.step(position, entering), entering.shape[-1]
         )
 
-    def _prior(self, position: int, projection: ResidualProjection) -> Tensor:
-        """What the fit is shrunk towards: the base's own map, if only healing changed the layer.
+    def _earlier(self, position: int, projection: ResidualProjection) -> ResidualProjection | None:
+        if self._exit[position] == self._entry[position] + 1:
+            return None
+        walk, entering = self._healed.begin(self._few), self._ours[0][:1, :_FEW]
+        return find_earlier(
+            self._layers[position],
+            lambda: walk.step(position, entering),
+            entering.shape[-1],
+            projection,
+        )
+
+    def _reset(self, position: int, projections: Sequence[ResidualProjection]) -> None:
+        """Give the maps back what they are in the base, if only healing changed the layer.
 
         So healing again after a later removal gives what healing once would have given, and fits
         do not compound. A layer that was trained since keeps its own.
         """
         layer, twin = self._layers[position], self._twins[position]
-        name = next(name for name, one in layer.named_modules() if one is projection.module)
+        names = {module: name for name, module in layer.named_modules()}
+        healed = [names[one.module] for one in projections]
         theirs = dict(twin.named_parameters())
         for key, weight in layer.named_parameters():
-            mapped = key.rpartition(".")[0] == name
+            mapped = key.rpartition(".")[0] in healed
             if not mapped and not torch.equal(weight, theirs[key].to(weight.device)):
-                return projection.matrix
-        whole = ResidualProjection(twin.get_submodule(name), projection.gain)
-        return whole.matrix.to(projection.matrix.device)
+                return
+        for name, one in zip(healed, projections, strict=True):
+            one.replace(ResidualProjection(twin.get_submodule(name), one.gain).matrix)
 
     def _statistics(
         self, position: int, projection: ResidualProjection

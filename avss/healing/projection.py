@@ -1,4 +1,4 @@
-"""The linear map by which a layer's MLP writes into the residual stream, found by experiment."""
+"""The linear maps by which a layer writes into the residual stream, found by experiment."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,6 +66,20 @@ def find_projection(
         if gain is not None:
             return ResidualProjection(module, gain)
     return None
+
+
+def find_earlier(
+    layer: nn.Module, run: Callable[[], Tensor], hidden_size: int, last: ResidualProjection
+) -> ResidualProjection | None:
+    """The linear map as wide as the hidden state that is called before `last`, if there is one.
+
+    In a layer of attention and MLP it is attention's output projection, taken to be added with the
+    same gain. The MLP reads what it writes too, so a fit of it is right to first order only: who
+    uses it measures what it brings.
+    """
+    order = _linear_maps_in_call_order(layer, run, hidden_size)
+    before = order[: order.index(last.module)]
+    return ResidualProjection(before[-1], last.gain) if before else None
 
 
 @contextmanager

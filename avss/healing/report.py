@@ -13,13 +13,15 @@ class LayerFit:
     """The regression at one layer, numbered as in the original.
 
     Errors are the share of the target's weighted power that is missed on held-out text, before and
-    after; `ridge` is None where no strength was better than leaving the weights alone.
+    after; `ridge` is None where no strength was better than leaving the weights alone. `attention`:
+    attention's output projection was fitted too.
     """
 
     layer: int
     ridge: float | None
     error_before: float
     error_after: float
+    attention: bool = False
 
 
 @dataclass(frozen=True)

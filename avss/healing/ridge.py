@@ -1,7 +1,7 @@
 """Ridge regression from streaming sums: no activation is kept, only its products."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -70,12 +70,19 @@ class Choice:
     """The best weights found, their `error` on the judging rows, and the strength that gave them.
 
     `ridge` is None if no strength tried was better than the prior, whose error is `before`.
+    Errors are shares of `power`, that of the judging rows' targets.
     """
 
     weights: Tensor
     error: float
     ridge: float | None
     before: float
+    power: float
+
+    @property
+    def missed(self) -> float:
+        """The power of the judging rows' targets that is missed: comparable between fits."""
+        return self.error * self.power
 
 
 def choose(
@@ -93,7 +100,7 @@ def choose(
     """
     family, errors = Ridge(fit, prior), dict[int, float]()
     before = judge.error(prior)
-    best = Choice(prior, before, None, before)
+    best = Choice(prior, before, None, before, judge.power)
     at, moved = len(ridges) // 2 if start is None else ridges.index(start), True
     while moved:
         near = [index for index in (at - 1, at, at + 1) if 0 <= index < len(ridges)]
@@ -102,7 +109,7 @@ def choose(
                 weights = family.solution(ridges[index])
                 errors[index] = judge.error(weights)
                 if errors[index] < best.error:
-                    best = Choice(weights, errors[index], ridges[index], before)
+                    best = replace(best, weights=weights, error=errors[index], ridge=ridges[index])
         lowest = min(near, key=errors.__getitem__)
         moved, at = lowest != at, lowest
     return best

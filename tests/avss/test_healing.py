@@ -4,6 +4,7 @@ The text is what the base itself would write, so that the base is the best model
 """
 
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from transformers import (
 from avss.architecture import find_stack
 from avss.cutting.pruning import remove_layers
 from avss.errors import InputError
+from avss.healing import closed_form
 from avss.healing.closed_form import FewTokensWarning, heal_closed_form, share_weights
 
 SMALL = {
@@ -100,6 +102,43 @@ def test_healing_wins_back_part_of_what_the_cut_cost(name):
     assert loss_of(healed, fresh) < loss_of(candidate, fresh) - 0.2 * lost
     assert [fit.layer for fit in report.fits] == [1, 3, 5]
     assert all(fit.error_after <= fit.error_before for fit in report.fits)
+
+
+def test_attention_before_a_gap_is_fitted_where_less_is_missed_then(base, text, judge, monkeypatch):
+    candidate = remove_layers(base, [2, 4])
+    healed, report = heal_closed_form(candidate, base, text, judge)
+    monkeypatch.setattr(closed_form, "find_earlier", lambda *_: None)
+    plain, without = heal_closed_form(candidate, base, text, judge)
+    first, alone = report.fits[0], without.fits[0]
+    assert (first.layer, first.attention, alone.attention) == (1, True, False)
+    assert first.error_before == alone.error_before
+    assert first.error_after < alone.error_after
+    assert not report.fits[-1].attention  # no gap follows the last layer
+    for model, found in ((healed, report), (plain, without)):
+        touched = {
+            kept
+            for kept, layer in zip(find_stack(model).kept, find_stack(model).layers, strict=True)
+            if not torch.equal(
+                layer.self_attn.o_proj.weight, find_stack(base).layers[kept].self_attn.o_proj.weight
+            )
+        }
+        assert touched == {fit.layer for fit in found.fits if fit.attention}
+
+
+def test_a_fit_of_attention_that_does_not_help_is_undone(base, text, judge, monkeypatch):
+    candidate, found = remove_layers(base, [2]), closed_form.choose
+
+    def spoiling(fit, judged, prior, ridges, *, start):
+        best = found(fit, judged, prior, ridges, start=start)
+        attention = len(prior) == 16  # the down projection has 32 inputs
+        return replace(best, weights=best.weights + 1.0) if attention else best
+
+    monkeypatch.setattr(closed_form, "choose", spoiling)
+    healed, report = heal_closed_form(candidate, base, text, judge)
+    assert not any(fit.attention for fit in report.fits)
+    monkeypatch.setattr(closed_form, "find_earlier", lambda *_: None)
+    plain, _ = heal_closed_form(candidate, base, text, judge)
+    assert same_weights(healed, weights_of(plain))
 
 
 def test_the_report_tells_the_losses_on_the_held_out_text(base, text, judge):
