@@ -7,7 +7,7 @@ from torch.nn import functional
 from avss.batching import token_batches
 from avss.cutting.pruning import remove_layers
 from avss.healing import loss
-from avss.healing.loss import DistillationLoss, soft_cross_entropy
+from avss.healing.loss import DistillationLoss, aligned_states, soft_cross_entropy
 from avss.healing.teacher import Teacher
 
 
@@ -34,6 +34,34 @@ def test_value_and_gradient_follow_from_autograd(weights, shape, monkeypatch):
     (3 * expected).backward()
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
     torch.testing.assert_close(ours.grad, plain.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_the_states_that_should_agree_are_those_behind_each_gap(llama):
+    assert aligned_states(remove_layers(llama, [2]), llama) == ((2, 3),)
+    last = len(llama.model.layers) - 1
+    assert aligned_states(remove_layers(llama, [0, last]), llama) == ()
+
+
+def test_states_behind_a_gap_weigh_by_their_error_as_a_share_of_the_teachers(llama):
+    text = [[5, 7, 11, 13, 2], [3, 9], [8, 8, 8]]
+    (batch,) = token_batches(text, batch_tokens=64)
+    student, pairs = remove_layers(llama, [2]), ((2, 3),)
+    lesson = Teacher(llama, [3]).lesson(batch)
+    without, with_states = (
+        DistillationLoss(0.7, 0.3, 0.0, hidden, pairs)(student, lesson, batch).item()
+        for hidden in (0.0, 0.5)
+    )
+    errors = []
+    for tokens in text:  # one by one, so without padding
+        states = (
+            model(input_ids=torch.tensor([tokens]), output_hidden_states=True).hidden_states[at][0]
+            for model, at in ((student, 2), (llama, 3))
+        )
+        ours, theirs = states
+        errors += ((ours - theirs).square().mean(-1) / theirs.square().mean(-1)).tolist()
+    expected = 0.5 * sum(errors) / len(errors)
+    assert expected > 0
+    assert with_states - without == pytest.approx(expected, rel=1e-3)
 
 
 def test_what_is_said_after_a_text_weighs_as_a_share_of_its_tokens(llama):
