@@ -33,7 +33,7 @@ COMMANDS = {
     "kpis": "benchmarks/kpis.py --records 16 --repeats 2",
     "s3_transfer": "-m benchmarks.s3_transfer",
     "ray_scaling": "benchmarks/ray_scaling.py --model MODEL",
-    "verifying": "-m benchmarks.verifying --entries 10000",
+    "verifying": "-m benchmarks.verifying",
     "year": "-m benchmarks.year --out SCRATCH/year.json --picture docs/year.svg",
     "growth": "-m benchmarks.growth --out docs/benchmarks/growth.svg",
     "overhead": "-m benchmarks.overhead --out SCRATCH/demo",

@@ -1,6 +1,6 @@
 """Our KPIs against lm-evaluation-harness: same numbers on the same items, and how much faster.
 
-    python benchmarks/kpis.py                     # the table of docs/kpis.md
+    python benchmarks/kpis.py                     # the table of docs/benchmarks/kpis.md
     python benchmarks/kpis.py --dtype float64     # the numbers alone, without float32's rounding
 
 The model is SmolLM2-135M-Instruct, the data are drug reviews, both from the package index; --model
@@ -84,14 +84,15 @@ def main() -> None:
     whole = _records(options.data, options.records)
     texts = {"whole reviews": whole, "first sentences": [_shortened(record) for record in whole]}
     print(
-        "texts | mean tokens | task | lm-eval batch | ours, items/s | lm-eval / ours | "
-        "lm-eval / bare pass | largest difference"
+        "| texts | mean tokens | task | lm-eval batch | ours, items/s | lm-eval / ours | "
+        "lm-eval / bare pass | largest difference, nats |"
     )
+    print("|---" * 8 + "|")
     for kind, records in texts.items():
         lengths = [len(tokenizer(record["text"])["input_ids"]) for record in records]
         for task in TASKS:
             for row in _compared(model, tokenizer, task, records, options):
-                print(f"{kind} | {np.mean(lengths):.0f} | {task.name} | {row}", flush=True)
+                print(f"| {kind} | {np.mean(lengths):.0f} | {task.name} | {row} |", flush=True)
 
 
 def _compared(
