@@ -1,6 +1,6 @@
 """Our KPIs against lm-evaluation-harness: same numbers on the same items, and how much faster.
 
-    python benchmarks/kpis.py                     # the table of docs/benchmarks/kpis.md
+    python -m benchmarks kpis                     # the table of docs/benchmarks/kpis.md
     python benchmarks/kpis.py --dtype float64     # the numbers alone, without float32's rounding
 
 The model is SmolLM2-135M-Instruct, the data are drug reviews, both from the package index; --model

@@ -93,10 +93,10 @@ def stages(shape: Shape, work: Work) -> dict[str, tuple[float, float]]:
 
     score: a pass over the calibration text for the ranking and one over the probing text for the
     published ranking, no head. probe: one whole pass, and for each of the short list (and the
-    published choice) what comes after it, half the layers on average. heal, at most (a gap before
-    the first layer): the base once, the candidate twice (the sums, then on), and two losses; for
-    every layer the sums of a ridge regression of the down projection, and its solutions. measure:
-    the KPIs' tokens once.
+    published choice) what comes after it, half the layers on average. heal, with a gap before
+    the first layer: the base once, the candidate twice (the sums, then on), and two losses; for
+    every layer the sums of a ridge regression of the down projection, and its solutions (the two
+    further fits in a layer before a gap are left out). measure: the KPIs' tokens once.
     """
     tokens, tried = work.calibration, work.shortlist + 1
     score = shape.forward(tokens + work.probe, work.length, head=False)

@@ -227,21 +227,17 @@ class _Healing:
         return first
 
     def _projection(self, position: int) -> ResidualProjection | None:
-        walk, entering = self._healed.begin(self._few), self._ours[0][:1, :_FEW]
-        return find_projection(
-            self._layers[position], lambda: walk.step(position, entering), entering.shape[-1]
-        )
+        return find_projection(self._layers[position], *self._trial(position))
 
     def _earlier(self, position: int, projection: ResidualProjection) -> ResidualProjection | None:
         if self._exit[position] == self._entry[position] + 1:
             return None
+        return find_earlier(self._layers[position], *self._trial(position), projection)
+
+    def _trial(self, position: int) -> tuple[Callable[[], Tensor], int]:
+        """A few tokens' way through the layer, and how wide the hidden state is."""
         walk, entering = self._healed.begin(self._few), self._ours[0][:1, :_FEW]
-        return find_earlier(
-            self._layers[position],
-            lambda: walk.step(position, entering),
-            entering.shape[-1],
-            projection,
-        )
+        return lambda: walk.step(position, entering), entering.shape[-1]
 
     def _reset(self, position: int, projections: Sequence[ResidualProjection]) -> None:
         """Give the maps back what they are in the base, if only healing changed the layer.

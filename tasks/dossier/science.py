@@ -92,7 +92,6 @@ class HealingDocument(Document):
     loss_before: Number | None = None
     loss_after: Number | None = None
     tried: tuple[TriedHealing, ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
 class ComparedSlice(Document):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from avss.architecture import find_stack
 from avss.cutting.pruning import remove_layers
 from avss.errors import InputError
 from avss.healing.best import Training, heal
@@ -32,8 +33,16 @@ def text(sharp, words):
 
 def test_all_ways_are_reported_and_the_best_is_handed_back(sharp, words, text):
     cut = remove_layers(sharp, [3])
+    told = []
     healed, report = heal(
-        cut, sharp, words, text[:80], text[80:], methods=ALL, training=Training(PLAN)
+        cut,
+        sharp,
+        words,
+        text[:80],
+        text[80:],
+        methods=ALL,
+        training=Training(PLAN),
+        progress=lambda done, total: told.append((done, total)),
     )
     losses = {way.method: way.loss for way in report.tried}
     assert list(losses) == list(ALL)
@@ -43,6 +52,10 @@ def test_all_ways_are_reported_and_the_best_is_handed_back(sharp, words, text):
     assert report.loss_of_base < report.loss_after < report.loss_before
     assert report.fits
     assert len(report.curve) > 1
+    layers, own, trained = dict.fromkeys(total for _, total in told)
+    assert layers == len(find_stack(cut).kept)
+    assert own == round(sum(map(len, text[:80])) * 0.25 / 0.75)
+    assert trained == PLAN.tokens
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ def test_a_change_is_approved_promoted_and_proven(world, at_terminal):
     page = (world.folder / "page.html").read_text()
     assert world.view.evidence_digest(world.view.change(world.change), 1) in page
 
+    what_choosing_cost(world)
     what_prefect_shows(world)
     world.approve("Ann")
     world.avss("optimize", "--config", "run.yaml", code=4)
@@ -127,6 +128,16 @@ def mlflow_leads_to_the_dossiers(world) -> None:
     tags = [run.data.tags for run in mlflow_client().search_runs([experiment_of(world)])]
     pages = {one["avss.dossier"].rpartition("/")[2] for one in tags if "avss.dossier" in one}
     assert pages == {"1.html", "promotion.html"}
+
+
+def what_choosing_cost(world) -> None:
+    """The scoring counts too; the ranking as published reads no more than the probe's tokens."""
+    step = world.view.change(world.change).steps[0]
+    scores = world.view.documents.get(step.ranked.scores)
+    probe = world.view.documents.get(step.probed.probe)
+    assert scores["published"]["tokens"] <= 400 < scores["tokens"] <= 1500
+    scored = scores["tokens"] + scores["published"]["tokens"]
+    assert probe["scoring_forward_equivalents"] * probe["tokens"] == pytest.approx(scored)
 
 
 def published(world, name: str) -> str:

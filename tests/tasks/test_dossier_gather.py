@@ -49,6 +49,7 @@ def test_plain_avss_is_named_with_what_it_would_have_cost() -> None:
     ]
     assert facts.search is not None
     assert (facts.search.probing, facts.search.scoring, facts.search.exhaustive) == (3, 2.25, 11)
+    assert "passes over the probing text and 2.25 more of scoring; measuring every" in render(facts)
 
 
 def test_why_nothing_healed_is_on_the_page() -> None:
