@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -33,6 +34,19 @@ def test_the_ray_clusters_template_fits_what_we_know_of_its_schema(ray_cluster):
         part["maxReplica"] = 3
         with pytest.raises(jsonschema.ValidationError, match="maxReplica"):
             jsonschema.validate(wrong, schema)
+
+
+def test_kubernetes_own_schema_knows_all_of_its_pods_and_of_its_policy(ray_cluster):
+    cluster, policy = ray_cluster
+    newest = kubernetes_validate.latest_version()
+    kubernetes_validate.validate(policy, newest, strict=True)
+    groups = [cluster["spec"]["headGroupSpec"], *cluster["spec"]["workerGroupSpecs"]]
+    for group in copy.deepcopy(groups):
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ray"}, **group["template"]}
+        kubernetes_validate.validate(pod, newest, strict=True)
+        pod["spec"]["nodeSelectors"] = pod["spec"].pop("nodeSelector")
+        with pytest.raises(kubernetes_validate.ValidationError, match="nodeSelectors"):
+            kubernetes_validate.validate(pod, newest, strict=True)
 
 
 def test_rays_own_autoscaler_reads_the_template(ray_cluster):
