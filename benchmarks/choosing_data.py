@@ -16,6 +16,7 @@ from avss.healing.own_text import own_text
 from avss.kpi_file.suite import KpiSuite, load_kpis
 from avss.kpis.prompts import fill
 from avss.loading import load_model
+from avss.precision import has_bfloat16
 from deployments.reviews import read_reviews
 
 _PROMPT = "Review: {text}\nThe sentiment of this review is"
@@ -82,11 +83,15 @@ class Data:
 
 
 def written_by(model: str, tokenizer: Any, tokens: int, folder: Path) -> list[list[int]]:
-    """Text that the base wrote in bfloat16 (seed 0), kept in a file since it takes minutes."""
+    """Text that the base wrote (seed 0), kept in a file since it takes minutes.
+
+    In bfloat16 where the machine computes that itself, so another machine may write another text.
+    """
     folder.mkdir(exist_ok=True)
     kept = folder / f"own-text-{tokens}.json"
     if not kept.exists():
-        base = load_model(model, dtype=torch.bfloat16)
+        fast = has_bfloat16(torch.device("cpu"))
+        base = load_model(model, dtype=torch.bfloat16 if fast else torch.float32)
         began = time.process_time()
         kept.write_text(json.dumps(own_text(base, tokenizer, tokens=tokens)))
         print(f"{tokens} tokens of own text: {time.process_time() - began:.0f} processor seconds")

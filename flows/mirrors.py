@@ -17,10 +17,11 @@ from flows.notices import asked, tell
 from flows.pictures import ranking_picture
 from policies import entries as said
 from policies.entries import Entry
-from policies.lifecycle import State
+from policies.lifecycle import ChangeState, State
 from policies.schema import Step
 from tasks.job import Job
 from tasks.models.runs import log_step
+from tasks.record.deciding import told_step
 from tasks.record.pages import page_of
 from tasks.record.site import address_of, page_name, publish, publish_index
 from tasks.stages.now import change_of, step_of
@@ -132,20 +133,27 @@ def step_metrics(measurements: dict[str, Any], removed: int) -> dict[str, float 
 
 def _dossier(job: Job, state: State, body: said.DecisionRequested) -> None:
     change = change_of(state)
-    page = page_of(job, change, body.step)
-    path, address = publish(job, page_name(change.id, body.step), page)
-    _index(job, state, body)
-    create_link_artifact(
-        link=address if deployment.id else path.as_uri(),  # a worker's disk is nobody else's
-        link_text=f"Dossier of {change.id}, {body.step}",
-        key=_key(state, f"dossier-{body.step}"),
-        description=f"At {address}",
-    )
+    _publish(job, change, body.step)
+    publish_index(job)
     tell(job, job.run, asked(job.run, change, body.step))
 
 
-def _index(job: Job, state: State, body: Any) -> None:
+def _closed(job: Job, state: State, body: said.ChangeClosed) -> None:
+    """Nobody was asked about what the rules refused, but its page says why."""
+    if body.outcome == "refused":
+        change = state.closed[-1].change
+        _publish(job, change, told_step(change))
     publish_index(job)
+
+
+def _publish(job: Job, change: ChangeState, step: Step) -> None:
+    path, address = publish(job, page_name(change.id, step), page_of(job, change, step))
+    create_link_artifact(
+        link=address if deployment.id else path.as_uri(),  # a worker's disk is nobody else's
+        link_text=f"Dossier of {change.id}, {step}",
+        key=f"{change.id}-dossier-{step}",
+        description=f"At {address}",
+    )
 
 
 def _key(state: State, name: str) -> str:
@@ -157,5 +165,5 @@ _MIRRORS: dict[type[said.Body], Callable[[Job, State, Any], None]] = {
     said.CandidateJudged: _kpis,
     said.HoldoutConfirmed: _holdout,
     said.DecisionRequested: _dossier,
-    said.ChangeClosed: _index,
+    said.ChangeClosed: _closed,
 }

@@ -17,6 +17,8 @@ class RefusedAttempt(Frozen):
     model: Digest
     failed: tuple[Name, ...]
     """The rules that it failed."""
+    healing: Name | None = None
+    """How it was healed, under a policy that puts several ways before the rules."""
 
 
 class StepEvidence(Frozen):

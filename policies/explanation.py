@@ -14,6 +14,7 @@ COURSE_FIELDS = (
     "selection.probe_tokens",
     "calibration.max_tokens",
     "healing.methods",
+    "healing.gated",
     "healing.training_tokens",
     "healing.own_text_share",
     "drift.data.confidence",
@@ -32,6 +33,12 @@ COURSE_FIELDS = (
     "ledger.retention_days",
 )
 """Fields that steer the course of a change and are read by no rule."""
+
+
+_KEPT = {
+    "best": "the best is kept",
+    "each": "the best that passes is kept",
+}
 
 
 def explain(policy: Policy) -> list[str]:
@@ -58,8 +65,9 @@ def _course(policy: Policy) -> list[str]:
         f"At each step the {selection.shortlist} layers of lowest {selection.score} are proposed, "
         f"scored on at most {policy.calibration.max_tokens:,} tokens; each of them is measured on "
         f"{selection.probe_tokens:,} tokens.",
-        f"The best candidates are built, repaired by {methods} (the best one is kept), and "
-        f"judged; after {policy.limits.attempts_per_step} refused ones no more steps are tried.",
+        f"The layers that cost least are removed, what is left is repaired by {methods} "
+        f"({_KEPT[policy.healing.gated]}), and judged; after {policy.limits.attempts_per_step} "
+        "refused layers no more steps are tried.",
         *_training(policy),
         "A check of drift raises a false alarm on unchanged data in at most "
         f"{1 - policy.drift.data.confidence:.0%} of the cases.",

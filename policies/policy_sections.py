@@ -1,6 +1,6 @@
 """The sections of a policy file; `Policy` in `policy.py` puts them together."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -23,7 +23,7 @@ class Limits(Frozen):
     protected_layers: tuple[int, ...] = (0, -1)
     """Layers that are never removed, numbered as in the original model; -1 is the last."""
     attempts_per_step: Ordinal = 3
-    """Candidates that a step may try before it gives up."""
+    """Layers that a step may try before it gives up."""
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
@@ -67,11 +67,19 @@ class Calibration(Frozen):
     """Kendall's tau between the rankings of two halves of the records; null: not required."""
 
 
-class Healing(Frozen):
-    """How a cut model may be repaired; every method is measured and the best one kept."""
+HealingMethod = Literal["none", "closed_form", "distilled"]
+HEALING_METHODS: tuple[HealingMethod, ...] = get_args(HealingMethod)
+"""In the order in which they follow one another."""
 
-    methods: tuple[Literal["none", "closed_form", "distilled"], ...] = ("none", "closed_form")
-    """Methods to try."""
+
+class Healing(Frozen):
+    """How a cut model may be repaired."""
+
+    methods: tuple[HealingMethod, ...] = ("none", "closed_form")
+    """Methods to try; each starts from the best before it, on held-out text."""
+    gated: Literal["best", "each"] = "best"
+    """Which are put before the rules: the best on held-out text alone; or, where the rules refuse
+    it, also what the methods before it came to, until one passes."""
     training_tokens: Ordinal = 250_000
     """Tokens that distillation trains on for each candidate, repeats included."""
     own_text_share: Annotated[float, Field(ge=0, lt=1)] = 0.25
@@ -85,6 +93,13 @@ class Healing(Frozen):
                 "name each method once, and at least one (none, closed_form, distilled)"
             )
         return self
+
+    def less_than(self, refused: str) -> tuple[HealingMethod, ...]:
+        """The methods left to try on a layer whose candidate, healed like this, was refused."""
+        if self.gated == "best" or refused not in HEALING_METHODS:
+            return ()
+        before = HEALING_METHODS[: HEALING_METHODS.index(refused)]
+        return tuple(one for one in before if one in self.methods)
 
 
 class DataContract(Frozen):

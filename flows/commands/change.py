@@ -54,6 +54,8 @@ def optimize(
             f"  avss optimize --config {config}",
             markup=False,
         )
+    elif ending.outcome == "refused":
+        out.print(f"\nThe page says why:\n  avss dossier {ending.change}", markup=False)
     raise typer.Exit(ending.exit_code)
 
 
@@ -131,13 +133,13 @@ def dossier(
 
     Example: avss dossier my-line-0001 --step 2
     """
-    from tasks.record.deciding import asked_step, parse_step
+    from tasks.record.deciding import parse_step, told_step
     from tasks.record.line_view import line_of
     from tasks.record.pages import page_of
 
     view = view_of(line_of(change), work, ledger)
     found = view.change(change)
-    wanted: Any = parse_step(step) if step else asked_step(found) or max(len(found.steps), 1)
+    wanted: Any = parse_step(step) if step else told_step(found)
     page = page_of(view, found, wanted, language)
     target = out_file or Path(f"{change}-{wanted}.html")
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from policies.entries import EndReason, Outcome
+from policies.policy_sections import HealingMethod
 from policies.schema import Step
 
 
@@ -50,11 +51,12 @@ class ProbeShortlist:
 
 @dataclass(frozen=True)
 class BuildCandidate:
-    """Remove one layer, heal, save, prove."""
+    """Remove one layer, heal by the methods, save, prove."""
 
     step: int
     attempt: int
     layer: int
+    methods: tuple[HealingMethod, ...]
 
 
 @dataclass(frozen=True)

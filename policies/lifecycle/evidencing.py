@@ -54,7 +54,7 @@ def make_evidence(
         measurements=measurements,
         verdicts=verdicts,
         passed=passed(verdicts),
-        refused_before=_refused(current) if current else (),
+        refused_before=_refused(current, policy) if current else (),
     )
 
 
@@ -67,13 +67,14 @@ def _candidate(change: ChangeState, step: Step) -> tuple[StepState | None, Attem
     return current, current.attempts[-1]
 
 
-def _refused(step: StepState) -> tuple[RefusedAttempt, ...]:
+def _refused(step: StepState, policy: Policy) -> tuple[RefusedAttempt, ...]:
     return tuple(
         RefusedAttempt(
             attempt=one.built.attempt,
             layer=one.built.layer,
             model=one.built.model,
             failed=tuple(sorted(one.failed_rules)),
+            healing=one.built.healing if policy.healing.gated == "each" else None,
         )
         for one in step.attempts[:-1]
     )

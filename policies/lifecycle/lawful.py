@@ -111,7 +111,8 @@ def _answers(
         case ProbeShortlist(), ShortlistProbed():
             return body.step == action.step
         case BuildCandidate(), CandidateBuilt():
-            return (body.step, body.attempt, body.layer) == (
+            healed = body.healing in {"none", *action.methods}
+            return healed and (body.step, body.attempt, body.layer) == (
                 action.step,
                 action.attempt,
                 action.layer,

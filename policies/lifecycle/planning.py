@@ -120,9 +120,12 @@ def _attempt(step: StepState, policy: Policy) -> Action:
             return JudgeCandidate(step.number, number)
         if last.judged.passed:
             return RequestDecision(step.number, number)
+        if methods := policy.healing.less_than(last.built.healing):
+            return BuildCandidate(step.number, number + 1, last.built.layer, methods)
     order = step.probed.order if step.probed else ()
-    if number < min(len(order), policy.limits.attempts_per_step):
-        return BuildCandidate(step.number, number + 1, order[number])
+    tried = len({attempt.built.layer for attempt in step.attempts})
+    if tried < min(len(order), policy.limits.attempts_per_step):
+        return BuildCandidate(step.number, number + 1, order[tried], policy.healing.methods)
     for at, attempt in enumerate(step.attempts, start=1):
         if overridable(attempt.failed_rules, policy):
             return RequestDecision(step.number, at)

@@ -87,6 +87,7 @@ class RefusedCandidate(Document):
     attempt: int
     layer: int | None = None
     failed: tuple[str, ...] = ()
+    healing: str | None = None
 
 
 class EvidenceDocument(Document):

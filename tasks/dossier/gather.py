@@ -192,6 +192,7 @@ def _candidates(step: _Step, healing: HealingDocument | None) -> tuple[Candidate
             layers=() if one.layer is None else (one.layer,),
             refused=True,
             failed=one.failed,
+            healing=one.healing or "",
         )
         for one in evidence.refused_before
     )

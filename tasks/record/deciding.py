@@ -178,6 +178,14 @@ def asked_step(change: ChangeState) -> Step | None:
     return next((one.number for one in reversed(change.steps) if one.request is not None), None)
 
 
+def told_step(change: ChangeState) -> Step:
+    """The step judged last, whose page tells where the change stands, whoever was asked."""
+    if change.holdout is not None:
+        return "promotion"
+    judged = (one.number for one in reversed(change.steps) if any(at.judged for at in one.attempts))
+    return next(judged, 1)
+
+
 def parse_step(text: str) -> Step:
     """A step from the command line. Raises DecisionError where it is none."""
     if text != "promotion" and not text.isdigit():

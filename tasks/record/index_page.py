@@ -8,7 +8,7 @@ from typing import Any
 from policies.entries import AliasMoved, ModelPromoted
 from policies.lifecycle import ChangeState, ClosedChange
 from tasks.dossier import ChangeFact, IndexFacts, render_index
-from tasks.record.deciding import asked_step
+from tasks.record.deciding import asked_step, told_step
 from tasks.record.events import events_of
 from tasks.record.line_view import LineView
 
@@ -70,7 +70,8 @@ def _fact(
     view: LineView, change: ChangeState, closed: ClosedChange | None, money: _Money | None
 ) -> ChangeFact:
     worst = min(_measured(view, change), key=lambda kpi: kpi["retention_low"], default=None)
-    asked = asked_step(change)
+    refused = closed is not None and closed.outcome == "refused"
+    told = told_step(change) if refused else asked_step(change)
     return ChangeFact(
         change=change.id,
         ending=closed.outcome if closed else "open",
@@ -83,7 +84,7 @@ def _fact(
         worst_retention_low=worst["retention_low"] if worst else None,
         saved_month=money.saved if money else None,
         version=change.registered.version if change.registered else "",
-        page=f"{change.id}/{asked}.html" if asked is not None else "",
+        page=f"{change.id}/{told}.html" if told is not None else "",
     )
 
 

@@ -23,6 +23,7 @@ from policies.lifecycle import (
     State,
     barred,
 )
+from policies.policy_sections import HealingMethod
 from tasks.home import cache
 from tasks.job import Job
 from tasks.measuring.candidate import measure_kpis
@@ -138,7 +139,7 @@ def build(job: Job, state: State, action: BuildCandidate) -> CandidateBuilt:
     current, base = job.models.load(parent), job.models.load(change.opened.base_model)
     cut = remove_layers(current.model, [action.layer])
     checkpoint = cache("healing") / f"{change.id}-{action.step}-{action.attempt}.safetensors"
-    healed, healing = _heal(job, cut, base, pinned(change).manifest, checkpoint)
+    healed, healing = _heal(job, cut, base, action.methods, pinned(change).manifest, checkpoint)
     model = job.models.add(lambda out: _save(healed, current, out))
     checkpoint.unlink(missing_ok=True)
     return CandidateBuilt(
@@ -157,11 +158,16 @@ def _save(model: Any, parent: LoadedModel, out: Any) -> None:
 
 
 def _heal(
-    job: Job, cut: Any, base: LoadedModel, manifest: str, checkpoint: Path
+    job: Job,
+    cut: Any,
+    base: LoadedModel,
+    methods: tuple[HealingMethod, ...],
+    manifest: str,
+    checkpoint: Path,
 ) -> tuple[Any, dict[str, Any]]:
     """Healed and reported; a training that died half way goes on from its checkpoint."""
     healing = job.policy.healing
-    fit, judge, prompts = _lessons(job, base, manifest)
+    fit, judge, prompts = _lessons(job, base, methods, manifest)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FewTokensWarning)  # the report holds it
@@ -171,7 +177,7 @@ def _heal(
                 base.tokenizer,
                 fit,
                 judge,
-                methods=healing.methods,
+                methods=methods,
                 prompts=prompts,
                 training=Training(
                     DistillationPlan(tokens=healing.training_tokens),
@@ -186,7 +192,7 @@ def _heal(
 
 
 def _lessons(
-    job: Job, base: LoadedModel, manifest: str
+    job: Job, base: LoadedModel, methods: tuple[HealingMethod, ...], manifest: str
 ) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
     """Tokens of calibration text to fit and to judge on; what the KPIs ask of the former.
 
@@ -198,7 +204,7 @@ def _lessons(
         first_tokens(base.tokenizer, [record["text"] for record in records], tokens)
         for records, tokens in ((teach, budget - budget // JUDGES), (judge, budget // JUDGES))
     )
-    if "distilled" not in job.policy.healing.methods:
+    if "distilled" not in methods:
         return fit, held_out, []
     subject = Subject(base.model, base.tokenizer, batch_tokens=_MAX_LENGTH)
     return fit, held_out, asked(subject, job.suite, teach[: len(fit)], max_length=_MAX_LENGTH)

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
@@ -17,11 +18,14 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from avss.healing.own_text import own_text
+from avss.loading import load_model, load_tokenizer
 from tasks.errors import MissingError
 from tasks.models.mlflow_client import new_client as mlflow_client
 from tasks.models.registry import Registry
 from tasks.models.shelf import ModelShelf
 from tasks.record.duties import serves
+from tests.flows.parts import RECORDS, reviews
 
 pytestmark = pytest.mark.stack
 ONCE = (
@@ -277,3 +281,45 @@ def test_a_policy_that_cannot_be_met_begins_nothing(world):
     world.rewrite("policy.yaml", limits={"max_layers_removed": 1, "protected_layers": [*range(6)]})
     assert "protected" in world.avss("optimize", "--config", "run.yaml", code=2)
     assert recorded(world) == []
+
+
+def test_what_the_rules_refuse_is_followed_by_the_way_before_it(sure_world):
+    """No candidate keeps all of a KPI for certain, so both ways are tried."""
+    world = sure_world
+    world.rewrite(
+        "policy.yaml",
+        limits={"max_layers_removed": 1, "max_share_removed": None, "attempts_per_step": 1},
+        healing={"gated": "each"},
+        kpis={"default": {"min_retention": 1.0, "worst_slice": None, "max_drop_per_step": None}},
+    )
+    world.here("optimize", "--config", "run.yaml", code=3)
+    healed, cut = change_of(world).steps[0].attempts
+    assert (healed.built.healing, cut.built.healing) == ("closed_form", "none")
+    assert healed.built.layer == cut.built.layer
+    assert healed.built.model != cut.built.model
+    evidence = world.view.documents.get(cut.judged.evidence)
+    assert [one["healing"] for one in evidence["refused_before"]] == ["closed_form"]
+    page = published(world, f"{world.change}/1.html")
+    rows = page.partition('id="tried"')[2].partition("</table>")[0]
+    assert rows.index("Closed form") < rows.index("<td>None</td>")
+    assert rows.count("badge fail") == 2
+    assert f'href="{world.change}/1.html"' in published(world, "index.html")
+
+
+@pytest.fixture
+def sure_world(world, stack):
+    """A base that is sure of its guesses, and reviews that it wrote: so healing helps."""
+    folder = world.folder / "model"
+    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    with torch.no_grad():
+        model.get_output_embeddings().weight.mul_(30)
+    model.save_pretrained(folder)
+    parts = [json.loads(line) for line in reviews(range(RECORDS)).splitlines()]
+    written = own_text(model, tokenizer, tokens=20 * RECORDS, length=20)
+    for record, tokens in zip(parts, written, strict=True):
+        record["said"] = tokenizer.decode(tokens)
+    lines = [json.dumps(record) + "\n" for record in parts]
+    half = RECORDS // 2
+    for number, some in enumerate((lines[:half], lines[half:])):
+        stack.data().put(f"2026/part-{number}.jsonl", "".join(some).encode())
+    return world

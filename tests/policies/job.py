@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from policies import entries as law
 from policies import lifecycle, measurements
 from policies.canonical import digest
+from policies.policy_sections import HEALING_METHODS
 from tests.policies.samples import facts, kpi
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def body_of(world: "World", action: lifecycle.Action) -> law.Body:
                 attempt=action.attempt,
                 layer=action.layer,
                 parent=change.model,
-                model=digest([change.model, action.layer]),
-                healing="none",
+                model=digest([change.model, action.layer, action.methods]),
+                healing=max(action.methods, key=HEALING_METHODS.index),
                 build=document,
             )
         case lifecycle.MeasureCandidate():

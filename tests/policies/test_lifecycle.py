@@ -10,7 +10,8 @@ from policies import lifecycle
 from policies.approvals import record_decision
 from policies.canonical import digest
 from policies.errors import UnlawfulTransitionError
-from policies.policy import parse_policy
+from policies.policy import Policy, parse_policy
+from tests.policies.job import body_of
 
 OVERRIDE = """
 name: lenient
@@ -220,3 +221,65 @@ def test_faults_resumes_and_rosters_are_remembered(world, make_roster):
     assert world.change.roster == roster.digest
     with pytest.raises(UnlawfulTransitionError, match="another roster"):
         world.append(changed)
+
+
+def each_way(attempts: int = 2, **changes: object) -> Policy:
+    limits = {"max_share_removed": 0.25, "attempts_per_step": attempts}
+    healing = {"gated": "each", "methods": ["distilled", "none", "closed_form"], **changes}
+    return Policy.model_validate({"name": "each", "limits": limits, "healing": healing})
+
+
+def tried(world) -> list[tuple[int, tuple[str, ...]]]:
+    """The first step's candidates: the layer, and the ways of healing it was built with."""
+    entries = [sealed.entry for sealed in world.chain.sealed]
+    actions = [
+        lifecycle.next_action(lifecycle.fold(entries[:at]), world.policy)
+        for at, entry in enumerate(entries)
+        if entry.type == "candidate.built" and entry.body.step == 1
+    ]
+    return [(action.layer, action.methods) for action in actions]
+
+
+WAYS = [("distilled", "none", "closed_form"), ("none", "closed_form"), ("none",)]
+
+
+def test_a_refused_way_of_healing_is_followed_by_those_before_it_on_the_same_layer(new_world):
+    world = new_world(policy=each_way(), good=lambda step, attempt: attempt == 3)
+    world.open()
+    world.run()
+    layer = world.change.steps[0].probed.order[0]
+    assert tried(world) == [(layer, ways) for ways in WAYS]
+    assert [one.built.healing for one in world.change.steps[0].attempts] == [
+        "distilled",
+        "closed_form",
+        "none",
+    ]
+    assert isinstance(world.next(), lifecycle.CollectDecisions)
+
+
+def test_only_after_all_ways_of_healing_is_the_next_layer_tried(new_world):
+    world = new_world(policy=each_way(), good=lambda step, attempt: False)
+    world.open()
+    over = closed(world)
+    first, second = over.change.steps[0].probed.order[:2]
+    assert tried(world) == [(layer, ways) for layer in (first, second) for ways in WAYS]
+    assert (over.outcome, over.change.ended.reason) == ("refused", "nothing_passes")
+
+
+def test_ways_that_the_policy_does_not_name_are_not_tried(new_world):
+    policy = each_way(attempts=1, methods=["closed_form"])
+    world = new_world(policy=policy, good=lambda step, attempt: False)
+    world.open()
+    assert closed(world).outcome == "refused"
+    assert [ways for _, ways in tried(world)] == [("closed_form",)]
+
+
+def test_the_refused_way_again_is_unlawful(new_world):
+    world = new_world(policy=each_way(), good=lambda step, attempt: False)
+    world.open()
+    while not (isinstance(world.next(), lifecycle.BuildCandidate) and world.next().attempt == 2):
+        world.perform(world.next())
+    again = body_of(world, replace(world.next(), methods=("distilled",)))
+    with pytest.raises(UnlawfulTransitionError, match="not what the policy lets follow"):
+        world.append(again)
+    world.append(body_of(world, world.next()))
