@@ -1,5 +1,6 @@
 """Heal a cut in every way that is asked for, and keep what is best on held-out text."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,9 +17,12 @@ from avss.healing.own_text import own_text
 from avss.healing.report import HealingReport, Method, Tried
 from avss.language_loss import mean_loss
 from avss.loading import load_model, load_tokenizer, placement_of
+from avss.memory import within_memory
 
 _MAX_LENGTH = 512
 """Tokens of a text that heal; what is longer is cut."""
+_ROWS = 64
+"""Texts that the base writes at a time, where memory suffices."""
 JUDGES = 5
 """One text in so many judges the healing, the others fit it."""
 
@@ -31,12 +35,14 @@ class Training:
     """How to distil: the plan, and the share of its text that the base writes itself.
 
     `own_share` of the distinct training tokens, 0 to below 1, are drawn from the base (`own_text`),
-    so that what it knows beyond the data is kept; `checkpoint` is where a run goes on that was cut.
+    so that what it knows beyond the data is kept; `checkpoint` is where a run goes on that was cut,
+    and `own_text` the file that keeps what the base wrote, for the next healing on the same base.
     """
 
     plan: DistillationPlan = field(default_factory=DistillationPlan)
     own_share: float = 0.25
     checkpoint: Path | None = None
+    own_text: Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.own_share < 1:
@@ -162,7 +168,25 @@ def _own(
 ) -> list[list[int]]:
     theirs = sum(map(len, sequences))
     tokens = round(theirs * training.own_share / (1 - training.own_share))
-    return own_text(base, tokenizer, tokens=tokens, progress=progress) if tokens > 1 else []
+    if tokens < 2:
+        return []
+    path = training.own_text
+    if path is not None and path.exists():
+        kept = json.loads(path.read_text())
+        if kept["tokens"] == tokens:
+            return [list(map(int, row)) for row in kept["rows"]]
+    rows = within_memory(
+        lambda at_a_time: own_text(
+            base, tokenizer, tokens=tokens, rows=at_a_time, progress=progress
+        ),
+        _ROWS,
+        base,
+    )
+    if path is not None:
+        draft = path.with_suffix(".writing")
+        draft.write_text(json.dumps({"tokens": tokens, "rows": rows}))
+        draft.replace(path)
+    return rows
 
 
 def _joined(reports: Sequence[HealingReport]) -> HealingReport:

@@ -10,9 +10,13 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from avss.errors import InputError
+
+
+class ForeignCheckpointError(InputError):
+    """The checkpoint of another distillation: other text, models or plan."""
 
 
 @dataclass
@@ -41,10 +45,16 @@ class TrainingState:
         return len(losses) - 1 - losses.index(self.lowest)
 
 
-def fingerprint(plan: Mapping[str, Any], kept: Sequence[int], *texts: Sequence[Any]) -> str:
-    """SHA-256 of all that a distillation depends on but the models' weights."""
-    parts = json.dumps([dict(plan), list(kept), *map(list, texts)], sort_keys=True)
-    return hashlib.sha256(parts.encode()).hexdigest()
+def fingerprint(plan: Mapping[str, Any], models: Sequence[nn.Module], *texts: Sequence[Any]) -> str:
+    """SHA-256 of all that a distillation depends on: plan, weights and texts."""
+    parts = json.dumps([dict(plan), *map(list, texts)], sort_keys=True)
+    digest = hashlib.sha256(parts.encode())
+    for name, weight in (one for model in models for one in model.named_parameters()):
+        digest.update(f"{name} {list(weight.shape)} {weight.dtype}".encode())
+        if not weight.is_meta:
+            values: Any = weight.detach().cpu().contiguous().view(torch.uint8).numpy()
+            digest.update(values)
+    return digest.hexdigest()
 
 
 def save_state(
@@ -77,14 +87,14 @@ def load_state(
 ) -> TrainingState:
     """Read a state back into `trained` and `optimizer`.
 
-    Raises InputError if it belongs to another distillation than the one with fingerprint `wanted`.
+    Raises ForeignCheckpointError unless it belongs to the distillation of fingerprint `wanted`.
     """
     with safe_open(path, framework="pt") as file:
         facts = json.loads(file.metadata()["state"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     if facts["fingerprint"] != wanted:
-        raise InputError(
-            f"{path} is the checkpoint of another distillation (other text, layers or plan): "
+        raise ForeignCheckpointError(
+            f"{path} is the checkpoint of another distillation (other text, models or plan): "
             "remove it to start anew, or name another file."
         )
     moments: dict[int, dict[str, Tensor]] = {}

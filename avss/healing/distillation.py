@@ -102,8 +102,9 @@ def distil(
     or training diverges, the candidate is handed back ("none", with a warning in the report).
     With a `checkpoint` file, a run that was cut off goes on where it last measured.
 
-    Raises InputError for text without two tokens in a row, a checkpoint of another run, or memory
-    that does not suffice; UnsupportedArchitectureError for a model that is not causal.
+    Raises InputError for text without two tokens in a row, or memory that does not suffice;
+    ForeignCheckpointError, one of those, for a checkpoint of another run;
+    UnsupportedArchitectureError for a model that is not causal.
     """
     require_causal(base)
     fit = [tokens for tokens in sequences if len(tokens) > 1]
@@ -129,16 +130,16 @@ class _Run:
         plan: DistillationPlan,
     ) -> None:
         self._plan, self._fit, self._judge = plan, fit, judge
+        self._taught_by = (candidate, base)
         self._fits = plan.batch_tokens
         torch.manual_seed(plan.seed)
         pairs = aligned_states(candidate, base) if plan.hidden > 0 else ()
         self._loss = DistillationLoss(plan.logits, plan.text, plan.ends, plan.hidden, pairs)
         self._teacher = Teacher(base, [theirs for _, theirs in pairs])
-        own = copy.deepcopy(candidate)
         self._rank = plan.rank
         if plan.rank is None:
-            self._rank = 0 if are_few(find_stack(own).layers) else _RANK
-        self._student = add_adapters(own, self._rank) if self._rank else open_layers(own)
+            self._rank = 0 if are_few(find_stack(candidate).layers) else _RANK
+        self._student = within_memory(lambda _: self._copy(candidate), 1, base)
         self._trained = {
             name: weight
             for name, weight in self._student.named_parameters()
@@ -148,18 +149,19 @@ class _Run:
         self._optimizer = torch.optim.AdamW(
             self._trained.values(), lr=self._rate, weight_decay=0.0, fused=True
         )
-        kept = find_stack(candidate).kept
-        self._fingerprint = fingerprint(asdict(plan), kept, fit, judge)
         self.warnings: list[str] = []
 
     def train(
         self, checkpoint: Path | None, progress: Callable[[TrainingProgress], None] | None
     ) -> TrainingState:
         """Train to the budget, or to where it no longer helps."""
+        mark = ""
+        if checkpoint is not None:
+            mark = fingerprint(asdict(self._plan), self._taught_by, self._fit, self._judge)
         if checkpoint is not None and checkpoint.exists():
-            state = load_state(checkpoint, self._fingerprint, self._trained, self._optimizer)
+            state = load_state(checkpoint, mark, self._trained, self._optimizer)
         else:
-            state = TrainingState(self._fingerprint)
+            state = TrainingState(mark)
             self._evaluate(state)
         start, began = state.tokens, time.monotonic()
         due = self._next_evaluation(state.tokens)
@@ -214,12 +216,23 @@ class _Run:
             partial(self._gradients, batch),
             self._fits,
             self._student,
-            beside=_ADAM * sum(weight.nbytes for weight in self._trained.values()),
+            beside=self._beside,
         )
         torch.nn.utils.clip_grad_norm_(self._trained.values(), 1.0)
-        self._optimizer.step()
+        # The first step asks for the moments; what no batch can make smaller is told.
+        within_memory(lambda _: self._optimizer.step(), 1, self._student, beside=self._beside)
         state.tokens += int(batch.attention_mask.sum())
         state.batches += 1
+
+    @property
+    def _beside(self) -> int:
+        weights: int = sum(weight.nbytes for weight in self._trained.values())
+        return _ADAM * weights
+
+    def _copy(self, candidate: Any) -> Any:
+        """The student: the candidate's weights once more, open to training."""
+        own = copy.deepcopy(candidate)
+        return add_adapters(own, self._rank) if self._rank else open_layers(own)
 
     def _gradients(self, batch: TokenBatch, fits: int) -> None:
         """The gradients of a batch, summed over parts of it that hold `fits` tokens each."""

@@ -7,8 +7,10 @@ from typing import Any
 from avss.cutting.pruning import remove_layers, save_cut
 from avss.errors import UnsupportedArchitectureError
 from avss.healing.best import JUDGES, Training, first_tokens, heal, split_text
+from avss.healing.checkpoint import ForeignCheckpointError
 from avss.healing.closed_form import FewTokensWarning
 from avss.healing.distillation import DistillationPlan
+from avss.healing.report import HealingReport
 from avss.kpis.asked import asked
 from avss.kpis.subject import Subject
 from avss.scoring.observations import Observations
@@ -17,6 +19,7 @@ from avss.selection import shortlist
 from policies.entries import BaseMeasured, CandidateBuilt, LayersRanked, ShortlistProbed
 from policies.lifecycle import (
     BuildCandidate,
+    ChangeState,
     MeasureBase,
     ProbeShortlist,
     RankLayers,
@@ -138,10 +141,9 @@ def build(job: Job, state: State, action: BuildCandidate) -> CandidateBuilt:
     parent = step_of(change, action.step).parent
     current, base = job.models.load(parent), job.models.load(change.opened.base_model)
     cut = remove_layers(current.model, [action.layer])
-    checkpoint = cache("healing") / f"{change.id}-{action.step}-{action.attempt}.safetensors"
-    healed, healing = _heal(job, cut, base, action.methods, pinned(change).manifest, checkpoint)
+    healed, healing = _heal(job, cut, base, action, change)
     model = job.models.add(lambda out: _save(healed, current, out))
-    checkpoint.unlink(missing_ok=True)
+    _checkpoint(change, action).unlink(missing_ok=True)
     return CandidateBuilt(
         step=action.step,
         attempt=action.attempt,
@@ -157,38 +159,53 @@ def _save(model: Any, parent: LoadedModel, out: Any) -> None:
     save_cut(model, parent.tokenizer, out, parent=parent.digest)
 
 
+def forget_healing(change: str) -> None:
+    """Remove what healing kept on this machine for the rest of the change."""
+    for path in cache("healing").glob(f"{change}-*"):
+        path.unlink(missing_ok=True)
+
+
+def _checkpoint(change: ChangeState, action: BuildCandidate) -> Path:
+    return cache("healing") / f"{change.id}-{action.step}-{action.attempt}.safetensors"
+
+
 def _heal(
-    job: Job,
-    cut: Any,
-    base: LoadedModel,
-    methods: tuple[HealingMethod, ...],
-    manifest: str,
-    checkpoint: Path,
+    job: Job, cut: Any, base: LoadedModel, action: BuildCandidate, change: ChangeState
 ) -> tuple[Any, dict[str, Any]]:
     """Healed and reported; a training that died half way goes on from its checkpoint."""
-    healing = job.policy.healing
-    fit, judge, prompts = _lessons(job, base, methods, manifest)
+    healing, checkpoint = job.policy.healing, _checkpoint(change, action)
+    fit, judge, prompts = _lessons(job, base, action.methods, pinned(change).manifest)
+    training = Training(
+        DistillationPlan(tokens=healing.training_tokens),
+        healing.own_text_share,
+        checkpoint,
+        cache("healing") / f"{change.id}-own.json",
+    )
+
+    def healed() -> tuple[Any, HealingReport]:
+        return heal(
+            cut,
+            base.model,
+            base.tokenizer,
+            fit,
+            judge,
+            methods=action.methods,
+            prompts=prompts,
+            training=training,
+            progress=job.report,
+        )
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FewTokensWarning)  # the report holds it
-            healed, report = heal(
-                cut,
-                base.model,
-                base.tokenizer,
-                fit,
-                judge,
-                methods=methods,
-                prompts=prompts,
-                training=Training(
-                    DistillationPlan(tokens=healing.training_tokens),
-                    healing.own_text_share,
-                    checkpoint,
-                ),
-                progress=job.report,
-            )
+            try:
+                model, report = healed()
+            except ForeignCheckpointError:  # of other library versions: they round differently
+                checkpoint.unlink()
+                model, report = healed()
     except UnsupportedArchitectureError as error:
         return cut, {"method": "none", "reason": str(error)}
-    return healed, report.to_json()
+    return model, report.to_json()
 
 
 def _lessons(

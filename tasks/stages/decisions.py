@@ -22,6 +22,7 @@ from policies.schema import Step
 from tasks import clock
 from tasks.job import Job
 from tasks.record.journal import Dated
+from tasks.stages.candidates import forget_healing
 from tasks.stages.now import change_of
 from tasks.stages.release import withdraw
 
@@ -74,5 +75,7 @@ def end_steps(job: Job, state: State, action: EndSteps) -> StepsEnded:
 
 def close(job: Job, state: State, action: CloseChange) -> ChangeClosed:
     """End the change."""
-    withdraw(job, change_of(state))
+    change = change_of(state)
+    withdraw(job, change)
+    forget_healing(change.id)
     return ChangeClosed(outcome=action.outcome, reason=action.reason)

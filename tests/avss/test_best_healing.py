@@ -1,5 +1,6 @@
 """Every way of healing that is asked for is tried, reported, and only the best one kept."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -56,6 +57,47 @@ def test_all_ways_are_reported_and_the_best_is_handed_back(sharp, words, text):
     assert layers == len(find_stack(cut).kept)
     assert own == round(sum(map(len, text[:80])) * 0.25 / 0.75)
     assert trained == PLAN.tokens
+
+
+def test_what_the_base_wrote_is_kept_for_the_next_healing(sharp, words, text, tmp_path):
+    path, written = tmp_path / "own.json", []
+    plan = replace(PLAN, tokens=500, evaluations=1)
+
+    def heals(*, share: float, removed: int) -> None:
+        training = Training(plan, share, own_text=path)
+        cut, methods = remove_layers(sharp, [removed]), ("distilled",)
+        heal(cut, sharp, words, text[:80], text[80:], methods=methods, training=training)
+        written.append(path.read_bytes())
+
+    heals(share=0.25, removed=3)
+    stamp = path.stat().st_mtime_ns
+    heals(share=0.25, removed=2)
+    assert path.stat().st_mtime_ns == stamp
+    heals(share=0.5, removed=2)
+    first, second, third = (json.loads(one) for one in written)
+    given = sum(map(len, text[:80]))
+    assert first == second
+    assert (first["tokens"], third["tokens"]) == (round(given / 3), given)
+    assert sum(map(len, third["rows"])) >= given
+
+
+def test_the_base_writes_less_at_a_time_where_memory_ends(sharp, words, text, monkeypatch):
+    asked, generate, cut = [], type(sharp).generate, remove_layers(sharp, [3])
+
+    def within(model, *, input_ids, **more):
+        asked.append(len(input_ids))
+        if len(input_ids) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return generate(model, input_ids=input_ids, **more)
+
+    monkeypatch.setattr(type(sharp), "generate", within)
+    training = Training(replace(PLAN, tokens=300, evaluations=1), 0.5)
+    _, report = heal(
+        cut, sharp, words, text[:80], text[80:], methods=("distilled",), training=training
+    )
+    assert report.tokens >= 300
+    assert asked[:5] == [20, 20, 16, 8, 4]
+    assert set(asked[5:]) == {2}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 from avss.cutting.pruning import remove_layers
 from avss.errors import InputError
 from avss.healing import adapters
+from avss.healing.checkpoint import ForeignCheckpointError
+from avss.healing.closed_form import share_weights
 from avss.healing.distillation import DistillationPlan, distil
 from avss.language_loss import mean_loss
 
@@ -168,8 +170,28 @@ def test_a_checkpoint_of_another_run_is_refused(base, text, judge, tmp_path):
     candidate, path = remove_layers(base, [2]), tmp_path / "state.safetensors"
     plan = replace(PLAN, tokens=400, evaluations=1)
     distil(candidate, base, text, judge, plan=plan, checkpoint=path)
-    with pytest.raises(InputError, match="another distillation"):
-        distil(candidate, base, text[1:], judge, plan=plan, checkpoint=path)
+    other = share_weights(candidate)
+    other.get_input_embeddings().weight = torch.nn.Parameter(
+        other.get_input_embeddings().weight + 0.001
+    )
+    runs = [
+        (candidate, base, text[1:], plan),
+        (candidate, base, text, replace(plan, seed=1)),
+        (other, base, text, plan),
+        (candidate, other, text, plan),
+    ]
+    for one, teacher, learned, planned in runs:
+        with pytest.raises(ForeignCheckpointError, match="another distillation"):
+            distil(one, teacher, learned, judge, plan=planned, checkpoint=path)
+
+
+def test_memory_that_ends_at_an_optimizers_step_is_said(base, text, judge, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", full)
+    with pytest.raises(InputError, match=r"Out of memory on cpu .* what is trained [0-9.]+ GiB"):
+        distil(remove_layers(base, [2]), base, text, judge, plan=replace(PLAN, tokens=400))
 
 
 @pytest.mark.parametrize("learning_rate", [30.0, 1e30])

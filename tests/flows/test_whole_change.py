@@ -17,6 +17,7 @@ from model_signing import verifying
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from safetensors.torch import save_file
 
 from avss.healing.own_text import own_text
 from avss.loading import load_model, load_tokenizer
@@ -284,24 +285,32 @@ def test_a_policy_that_cannot_be_met_begins_nothing(world):
 
 
 def test_what_the_rules_refuse_is_followed_by_the_way_before_it(sure_world):
-    """No candidate keeps all of a KPI for certain, so both ways are tried."""
+    """No candidate keeps all of a KPI for certain, so both ways are tried.
+
+    The training begins anew beside a checkpoint of another one, and leaves nothing.
+    """
     world = sure_world
     world.rewrite(
         "policy.yaml",
         limits={"max_layers_removed": 1, "max_share_removed": None, "attempts_per_step": 1},
-        healing={"gated": "each"},
+        healing={"gated": "each", "methods": ["none", "distilled"], "training_tokens": 20_000},
         kpis={"default": {"min_retention": 1.0, "worst_slice": None, "max_drop_per_step": None}},
     )
+    kept = world.home / "cache" / "healing"
+    kept.mkdir(parents=True)
+    foreign = kept / f"{world.change}-1-1.safetensors"
+    save_file({"x": torch.zeros(1)}, foreign, metadata={"state": '{"fingerprint": "another"}'})
     world.here("optimize", "--config", "run.yaml", code=3)
+    assert list(kept.iterdir()) == []
     healed, cut = change_of(world).steps[0].attempts
-    assert (healed.built.healing, cut.built.healing) == ("closed_form", "none")
+    assert (healed.built.healing, cut.built.healing) == ("distilled", "none")
     assert healed.built.layer == cut.built.layer
     assert healed.built.model != cut.built.model
     evidence = world.view.documents.get(cut.judged.evidence)
-    assert [one["healing"] for one in evidence["refused_before"]] == ["closed_form"]
+    assert [one["healing"] for one in evidence["refused_before"]] == ["distilled"]
     page = published(world, f"{world.change}/1.html")
     rows = page.partition('id="tried"')[2].partition("</table>")[0]
-    assert rows.index("Closed form") < rows.index("<td>None</td>")
+    assert rows.index("Distillation") < rows.index("<td>None</td>")
     assert rows.count("badge fail") == 2
     assert f'href="{world.change}/1.html"' in published(world, "index.html")
 
