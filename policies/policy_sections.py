@@ -82,7 +82,7 @@ class Healing(Frozen):
     it, also what the methods before it came to, until one passes."""
     training_tokens: Ordinal = 250_000
     """Tokens that distillation trains on for each candidate, repeats included."""
-    own_text_share: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    own_text_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Share of the distinct training text that the base model writes itself, so that what it knows
     beyond the business's data is not forgotten."""
 

@@ -1,8 +1,10 @@
 """Heal a cut in every way that is asked for, and keep what is best on held-out text."""
 
 import json
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,7 +42,7 @@ class Training:
     """
 
     plan: DistillationPlan = field(default_factory=DistillationPlan)
-    own_share: float = 0.25
+    own_share: float = 0.5
     checkpoint: Path | None = None
     own_text: Path | None = None
 
@@ -80,7 +82,7 @@ def heal(
         )
         reports.append(report)
     if "distilled" in methods:
-        given = [*sequences, *prompts]
+        given = _within([*sequences, *prompts], training)
         text = [*given, *_own(base, tokenizer, given, training, progress)]
         best, report = distil(
             best,
@@ -157,6 +159,16 @@ def split_text(texts: Sequence[_Text]) -> tuple[list[_Text], list[_Text]]:
     """The texts (or tokens, or records) that teach and those that judge: every fifth."""
     teach = [text for at, text in enumerate(texts) if at % JUDGES]
     return teach, list(texts[::JUDGES])
+
+
+def _within(texts: Sequence[Sequence[int]], training: Training) -> list[Sequence[int]]:
+    """As many texts as the budget reads, but for the base's own; drawn where there are more."""
+    budget = round(training.plan.tokens * (1 - training.own_share))
+    if sum(map(len, texts)) <= budget:
+        return list(texts)
+    drawn = random.Random(training.plan.seed).sample(texts, len(texts))  # noqa: S311
+    ends = accumulate(map(len, drawn))
+    return [text for text, end in zip(drawn, ends, strict=True) if end - len(text) < budget]
 
 
 def _own(

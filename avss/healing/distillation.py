@@ -59,8 +59,8 @@ class DistillationPlan:
     tokens: int = 250_000
     rank: int | None = None
     learning_rate: float | None = None
-    logits: float = 0.7
-    text: float = 0.3
+    logits: float = 0.9
+    text: float = 0.1
     ends: float = 0.1
     hidden: float = 0.1
     batch_tokens: int = 1024

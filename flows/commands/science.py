@@ -208,7 +208,7 @@ def heal(
     ] = 250_000,
     own_text_share: Annotated[
         float, typer.Option(help="Share of the training text that the base writes itself.")
-    ] = 0.25,
+    ] = 0.5,
     format: FormatOption = Format.text,
 ) -> None:
     """Repair a cut model towards the model it was cut from; keep what helps on held-out text.
