@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from policies.schema import LineName, faults_of
 from tasks.data.source import DataSource
@@ -119,6 +119,14 @@ class RunFile(BaseModel):
     notifications: Notifications = Field(
         default_factory=Notifications, description="Who is told, and when again."
     )
+
+    @model_validator(mode="after")
+    def _resources_are_rays(self) -> Self:
+        if self.execution == "local" and "resources" in self.model_fields_set:
+            raise ValueError(
+                "resources are asked for with execution: ray alone; add that, or leave them out"
+            )
+        return self
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
 

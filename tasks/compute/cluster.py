@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 from tasks.errors import ComputeError
 from tasks.run_file import Resources
 
+_LOG = logging.getLogger("avss.compute")  # of the loggers whose warnings a run's log keeps
+
 _SECONDS = 5
 _OBJECT_STORE = 256 * 2**20  # what is sent is small; the default takes a third of the memory
 _LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # Ray's own switch; off: this machine alone
@@ -147,7 +149,15 @@ def workers_for(nodes: Sequence[Mapping[str, float]], wanted: Resources) -> int:
             and the run does not wait for a cluster that scales up.
     """
     room = sum(_fitting(node, wanted) for node in nodes)
-    if wanted.wait_minutes:
+    if wanted.wait_minutes and wanted.address != "local":  # this machine alone never scales up
+        if room < (wanted.workers or 1):
+            _LOG.warning(
+                "The cluster has room for %d of %d workers now: waiting up to %g minutes for the "
+                "first.",
+                room,
+                wanted.workers or 1,
+                wanted.wait_minutes,
+            )
         return wanted.workers or max(room, 1)
     if room == 0:
         raise ComputeError(_never(nodes, wanted))

@@ -41,7 +41,7 @@ class Maker:
 
     model: str
     tokenizer: str
-    """SHA-256 of the vocabulary and what it makes of some text."""
+    """As `tokenizer_digest`."""
     dtype: str
     code: str
     """Of this package and the libraries that compute."""
@@ -131,15 +131,19 @@ def _folder(place: ModelPlace) -> Path:
 
 def maker_of(loaded: LoadedModel) -> Maker:
     """What the answers of a loaded model depend on."""
-    tokenizer = loaded.tokenizer
+    return Maker(
+        loaded.digest,
+        tokenizer_digest(loaded.tokenizer),
+        str(loaded.model.dtype).removeprefix("torch."),
+        "/".join(measuring_code()),
+    )
+
+
+def tokenizer_digest(tokenizer: Any) -> str:
+    """SHA-256 of a tokenizer's vocabulary and of what it makes of some text."""
     seen = [
         sorted(tokenizer.get_vocab().items()),
         tokenizer.chat_template,
         tokenizer(["Grüße, 世界! 0.25\n\tdef f(x):"])["input_ids"],
     ]
-    return Maker(
-        loaded.digest,
-        hashlib.sha256(json.dumps(seen, default=str).encode()).hexdigest(),
-        str(loaded.model.dtype).removeprefix("torch."),
-        "/".join(measuring_code()),
-    )
+    return hashlib.sha256(json.dumps(seen, default=str).encode()).hexdigest()

@@ -13,12 +13,20 @@ from ray.exceptions import RayError, RayTaskError
 from tasks.compute.agreement import agreed
 from tasks.compute.cluster import needs
 from tasks.compute.pieces import Piece, Progress
-from tasks.compute.worker import Answer, Greeting, ModelPlace, Refusal, Worker
+from tasks.compute.worker import (
+    Answer,
+    Greeting,
+    Maker,
+    ModelPlace,
+    Refusal,
+    Worker,
+    tokenizer_digest,
+)
 from tasks.errors import ComputeError, WorkerError
 from tasks.models.shelf import ModelShelf
 from tasks.run_file import Resources
 
-_LOG = logging.getLogger("avss.compute")  # of the loggers whose warnings a run's log keeps
+_LOG = logging.getLogger("avss.compute")
 
 _LIVES = 5
 """Workers that one piece, or the start of workers in a row, may cost before it is given up."""
@@ -43,6 +51,9 @@ class _Task:
     place: ModelPlace
     pieces: Sequence[Piece]
     waiting: deque[int]
+    tokenizer: str
+    """Digest of the one that the pieces were made with."""
+    makers: set[Maker] = field(default_factory=set)
     working: dict[Any, tuple[int, _Crew]] = field(default_factory=dict)
     answers: dict[int, Answer] = field(default_factory=dict)
     lost: Counter[int] = field(default_factory=Counter)
@@ -90,7 +101,8 @@ class RayEngine:
             Whatever a piece raises that is ours.
         """
         place = ModelPlace(model, str(self._models.folder(model)), self._models.uri(model))
-        task = _Task(place, pieces, deque(range(len(pieces))), unseen=list(self._free))
+        tokenizer = tokenizer_digest(self._models.reader(model)[1])
+        task = _Task(place, pieces, deque(range(len(pieces))), tokenizer, unseen=list(self._free))
         total = sum(piece.size for piece in pieces)
         self._start(min(self._count, len(pieces)) - len(self._alive) - len(self._starting))
         idle_since = time.monotonic()
@@ -109,9 +121,7 @@ class RayEngine:
                         progress(sum(pieces[index].size for index in task.answers), total)
         finally:
             self._leaving |= {ref: crew for ref, (_, crew) in task.working.items()}
-        found = [task.answers[index] for index in range(len(pieces))]
-        agreed(model, [answer.maker for answer in found])
-        return [answer.value for answer in found]
+        return [task.answers[index].value for index in range(len(pieces))]
 
     def close(self) -> None:
         """Let the workers go, and what they hold with them."""
@@ -199,4 +209,6 @@ class RayEngine:
             raise found.error
         for said in found.warnings:
             _LOG.warning("The %s: %s", where, said)
+        task.makers.add(found.maker)
+        agreed(task.place.digest, task.tokenizer, task.makers)
         task.answers[index] = found

@@ -32,6 +32,7 @@ from tasks.models.shelf import LoadedModel
 from tasks.run_file import Resources
 
 PLAIN = {"CPU": 8.0, "memory": 16e9}
+AUTO = {"address": "auto"}
 GPU = {"CPU": 16.0, "GPU": 4.0, "memory": 64e9}
 
 
@@ -43,8 +44,8 @@ GPU = {"CPU": 16.0, "GPU": 4.0, "memory": 64e9}
         ([PLAIN, GPU], {"gpus": 1}, 4),
         ([GPU, GPU], {"gpus": 1, "memory_gb": 32}, 4),
         ([PLAIN], {"workers": 3}, 3),
-        ([PLAIN], {"gpus": 1, "workers": 4, "wait_minutes": 10}, 4),
-        ([], {"wait_minutes": 10}, 1),
+        ([PLAIN], {"gpus": 1, "workers": 4, "wait_minutes": 10} | AUTO, 4),
+        ([], {"wait_minutes": 10} | AUTO, 1),
     ],
 )
 def test_as_many_workers_as_fit_or_as_asked(nodes, wanted, count):
@@ -67,6 +68,14 @@ def test_what_can_never_be_met_is_said_at_once(nodes, wanted, words):
         workers_for(nodes, Resources(**wanted))
     assert all(word in str(caught.value) for word in words), caught.value
     assert caught.value.exit_code == 2
+
+
+def test_a_cluster_of_this_machine_brings_no_node_so_nothing_is_waited_for(caplog):
+    with pytest.raises(ComputeError, match=r"resources\.gpus is 1"):
+        workers_for([PLAIN], Resources(gpus=1, wait_minutes=10))
+    assert not caplog.messages
+    assert workers_for([PLAIN], Resources(address="auto", gpus=1, wait_minutes=10)) == 1
+    assert "room for 0 of 1 workers now: waiting up to 10 minutes" in caplog.messages[0]
 
 
 def test_a_worker_needs_what_is_asked_for_by_rays_names():
@@ -138,13 +147,13 @@ def made(**changes: str) -> Maker:
     ],
 )
 def test_answers_that_were_made_otherwise_are_not_merged(changes, words):
-    agreed("m" * 64, [made(), made()])
+    agreed("m" * 64, "t" * 64, [made(), made()])
     with pytest.raises(ComputeError, match=words) as caught:
-        agreed("m" * 64, [made(), made(**changes), made()])
+        agreed("m" * 64, "t" * 64, [made(), made(**changes), made()])
     assert caught.value.exit_code == 2
-    if set(changes) & {"model", "code"}:  # known to this machine too
+    if set(changes) != {"dtype"}:  # known to this machine too
         with pytest.raises(ComputeError, match=words):
-            agreed("m" * 64, [made(**changes)])
+            agreed("m" * 64, "t" * 64, [made(**changes)])
 
 
 @pytest.fixture(scope="module")

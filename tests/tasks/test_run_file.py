@@ -35,6 +35,12 @@ def test_what_is_recorded_of_a_run_holds_no_path_of_the_machine(tmp_path):
     assert str(tmp_path) not in load(tmp_path).model_dump_json()
 
 
+def test_resources_that_nobody_would_read_are_refused(tmp_path):
+    with pytest.raises(RunFileError, match=r"execution: ray alone; add that, or leave them out"):
+        load(tmp_path, resources={"gpus": 1})
+    assert load(tmp_path, execution="ray", resources={"gpus": 1}).resources.gpus == 1
+
+
 def test_a_hub_id_and_an_s3_address_stay_as_they_are(tmp_path):
     run = load(tmp_path)
     assert run.seen("org/name") == "org/name"
