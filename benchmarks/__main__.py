@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 import transformers
 
+from avss.precision import has_bfloat16
 from deployments.seed import model_folder
 from deployments.wheels import seed_cache
 
@@ -75,10 +76,19 @@ def _run(name: str, scratch: Path) -> bool:
     return True
 
 
+def processor() -> str:
+    """What decides how fast products are: instructions, and how many cores."""
+    tiles = " with AMX" if has_bfloat16(torch.device("cpu")) else ""
+    return (
+        f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}{tiles}, "
+        f"{os.cpu_count()} cores"
+    )
+
+
 def _page(name: str, command: str, printed: str) -> str:
     versions = (
         f"Python {platform.python_version()}, torch {torch.__version__}, transformers "
-        f"{transformers.__version__}, {platform.machine()}, {os.cpu_count()} cores."
+        f"{transformers.__version__}, {processor()}."
     )
     picture = f"\n![{name}]({_PICTURES[name]})\n" if name in _PICTURES else ""
     told = printed.strip()

@@ -13,6 +13,7 @@ records of each kind. The table and the plot of all lines so far are written at 
 
 import argparse
 import json
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from choosing_data import Data, load_data, written_by
 from choosing_methods import METHODS
 
@@ -32,6 +32,7 @@ from avss.healing.distillation import DistillationPlan, distil
 from avss.kpis import measure
 from avss.loading import load_model, load_tokenizer
 from avss.profiling.profile import profile_model
+from benchmarks.__main__ import processor
 
 HEALED = "ours, closed form"
 DISTILLED = "ours, distilled"
@@ -201,9 +202,22 @@ class Bench:
             for kpi in part
         }
         kept = list(find_stack(model).kept)
-        line = {"method": name, "removed": count, "kept": kept, "kpis": kpis, **asdict(facts)}
+        line = {
+            "method": name,
+            "removed": count,
+            "kept": kept,
+            "kpis": kpis,
+            **asdict(facts),
+            "with": self._settings(),
+        }
         self._path(name, count).write_text(json.dumps(line, indent=1))
         print(f"\n{name}, {count}: {kpis['text.token_perplexity']['value']:.2f}")
+
+    def _settings(self) -> dict[str, Any]:
+        """What a line may depend on besides its name: options, code and machine."""
+        named = ("training_tokens", "text_weight", "own_tokens", "dtype", "limit", "threads")
+        given = {name: getattr(self.options, name) for name in named}
+        return given | {"commit": _commit(), "processor": processor()}
 
     def _path(self, name: str, count: int) -> Path:
         return self.options.lines / f"{name.replace(', ', '-').replace(' ', '-')}-{count}.json"
@@ -222,9 +236,17 @@ class Bench:
             if count in self.options.counts:
                 folder = self.out / f"cut-{count}"
                 write_model(model, self.tokenizer, folder)
-                profile = profile_model(folder, self.out / "base", prompt_tokens=128, repeats=5)
+                profile = profile_model(folder, self.out / "base", prompt_tokens=128, repeats=7)
                 found.append({"removed": count, **asdict(profile)})
         path.write_text(json.dumps(found, indent=1))
+
+
+def _commit() -> str:
+    """The checkout's commit, with a + where files were changed since; empty outside of one."""
+    told = subprocess.run(
+        ["git", "describe", "--always", "--exclude=*", "--dirty=+"], capture_output=True, text=True
+    )
+    return told.stdout.strip()
 
 
 def table(lines: Sequence[dict[str, Any]], layers: int) -> str:
@@ -325,11 +347,15 @@ def main() -> None:
     speeds = kept.pop(SPEEDS, [])
     lines = list(kept.values())
     rows = [table(lines, bench.base.config.num_hidden_layers)]
-    rows.append(f"\ntorch {torch.__version__}, transformers {transformers.__version__}")
+    rows.append(f"\ntorch {torch.__version__}, {processor()}")
     for speed in speeds:
-        ratios = ", ".join(f"{one['name']} {one['ratio']:.2f}x" for one in speed["speeds"])
+        ratios = ", ".join(
+            f"{one['name'].replace('_', ' ')} {one['ratio']:.2f} "
+            f"[{one['ratio_low']:.2f}, {one['ratio_high']:.2f}]"
+            for one in speed["speeds"]
+        )
         size = speed["size"]["bytes_on_disk"] / speed["base_size"]["bytes_on_disk"]
-        rows.append(f"{speed['removed']} layers fewer: {ratios}, bytes {size:.2f}x")
+        rows.append(f"- {speed['removed']} layers fewer: {ratios}, bytes {size:.2f}")
     (chosen.lines / "table.md").write_text("\n".join(rows) + "\n")
     plot(lines, chosen.lines / "curve.svg")
     print("\n".join(rows))

@@ -1,11 +1,19 @@
 """The one command of the benchmarks names files that are there and options that they take."""
 
+import importlib
+import json
+import random
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from avss.loading import load_tokenizer
 from benchmarks.__main__ import COMMANDS
 from benchmarks.overhead import timing
+from deployments.reviews import Review
+from tests.flows.parts import WORDS, tiny_model
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,3 +31,55 @@ def test_every_benchmark_takes_what_it_is_given(name):
 def test_what_the_overhead_is_counted_beside_has_the_names_that_it_is_given():
     with timing() as clock:
         assert clock.calls == {}
+
+
+@pytest.fixture
+def choosing(monkeypatch):
+    """The benchmark of choosing, which is run as a file and so finds its parts beside it."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return importlib.import_module("choosing")
+
+
+def test_what_choosing_learns_from_is_not_what_it_is_measured_on(choosing, tmp_path, monkeypatch):
+    data_of, questions, draw = sys.modules["choosing_data"], tmp_path / "q.whl", random.Random(0)
+    tiny_model(tmp_path / "model")
+    words = load_tokenizer(tmp_path / "model")
+    reviews = [
+        Review(
+            f"r{at}", " ".join(draw.choices(WORDS, k=30)), "positive", None, "x", "2020-01-01", 0
+        )
+        for at in range(600)
+    ]
+    monkeypatch.setattr(data_of, "read_reviews", lambda *_: reviews)
+    rows = [{"q": f"what is {at}", "a": f"it is {at}"} for at in range(40)]
+    with zipfile.ZipFile(questions, "w") as archive:
+        lines = "\n".join(json.dumps(row) for row in rows)
+        archive.writestr("zaragoza_construction_faq/data/faq-en.jsonl", lines)
+    own = [[at % 60, 1, 2, at // 60] for at in range(300)]
+    data = data_of.load_data(tmp_path, questions, words, own, tmp_path / "x", limit=None)
+    parts = {
+        name: {tuple(row) for row in getattr(data, name)}
+        for name in ("fit", "held_out", "probe", "train")
+    }
+    assert parts["fit"] <= parts["train"]
+    assert not parts["held_out"] & (parts["train"] | parts["probe"])
+    assert not parts["probe"] & parts["train"]
+    measured = {tuple(words(one["text"])["input_ids"]) for one in data.measured[0].records}
+    assert len(measured) == 379
+    assert not measured & set().union(*parts.values())
+    for asked in data.measured[1].records:
+        assert asked["choices"][asked["right"]] == f" {asked['answer']}"
+        assert len(set(asked["choices"])) == 4
+
+
+def test_a_line_of_choosing_shows_value_retention_and_limit(choosing):
+    kpi = {"value": 12.5, "retention": 0.8, "retention_low": 0.75}
+    lost = {"value": None, "retention": None, "retention_low": None}
+    line = {"method": "SLEB", "removed": 3, "passes": 88.4, "seconds": 7.0}
+    kpis = dict.fromkeys(choosing.METRICS, kpi) | {"sentiment.auc": lost}
+    head, rule, row = choosing.table([line | {"kpis": kpis}], 30).splitlines()
+    assert head.count("|") == rule.count("|") == row.count("|")
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[:3] == ["SLEB", "3 (10%)", "12.5: 0.800 [0.750]"]
+    assert cells[3] == "not told"
+    assert cells[-2:] == ["88", "7"]

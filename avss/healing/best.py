@@ -93,7 +93,8 @@ def heal(
             checkpoint=training.checkpoint,
             progress=None if progress is None else lambda at: progress(at.tokens, at.budget),
         )
-        reports.append(replace(report, prompts=len(prompts)))
+        asked = set(map(id, prompts))
+        reports.append(replace(report, prompts=sum(id(one) in asked for one in given)))
     if not reports:
         return candidate, _untouched(candidate, base, held_out, batch_tokens)
     return best, _joined(reports)

@@ -52,7 +52,7 @@ def fingerprint(plan: Mapping[str, Any], models: Sequence[nn.Module], *texts: Se
     for name, weight in (one for model in models for one in model.named_parameters()):
         digest.update(f"{name} {list(weight.shape)} {weight.dtype}".encode())
         if not weight.is_meta:
-            values: Any = weight.detach().cpu().contiguous().view(torch.uint8).numpy()
+            values: Any = weight.detach().cpu().reshape(-1).view(torch.uint8).numpy()
             digest.update(values)
     return digest.hexdigest()
 

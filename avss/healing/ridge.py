@@ -1,5 +1,6 @@
 """Ridge regression from streaming sums: no activation is kept, only its products."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -55,14 +56,18 @@ class Ridge:
 
         The penalty is `ridge` times the mean of the gram matrix's diagonal, so that its strength
         does not depend on units or the number of rows. With `ridge` > 0 the solution is unique even
-        when there are fewer rows than inputs. Without any input power it is the prior.
+        when there are fewer rows than inputs. Without any input power, or with sums that are no
+        numbers, it is the prior.
         """
         penalty = ridge * float(self._gram.diagonal().mean())
-        if penalty <= 0.0:
+        if not 0.0 < penalty < math.inf:
             return self._prior
         system = self._gram.clone()
         system.diagonal().add_(penalty)
-        return self._prior + torch.cholesky_solve(self._left, torch.linalg.cholesky(system))
+        factor, failed = torch.linalg.cholesky_ex(system)
+        if failed:
+            return self._prior
+        return self._prior + torch.cholesky_solve(self._left, factor)
 
 
 @dataclass(frozen=True)

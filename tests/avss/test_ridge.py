@@ -1,7 +1,9 @@
 """Ridge regression from streaming sums."""
 
 import itertools
+import math
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -104,3 +106,21 @@ def test_the_prior_stays_where_no_strength_helps():
     chosen = choose(misled, judge, prior, [0.01, 0.1, 1.0])
     assert chosen.ridge is None
     assert torch.equal(chosen.weights, prior)
+
+
+@pytest.mark.parametrize("bad", [math.inf, math.nan])
+def test_inputs_that_are_no_numbers_leave_the_weights_as_they_are(bad):
+    x, y, weight = problem(0, 40)
+    x[3, 2] = bad
+    prior = torch.ones(5, 3, dtype=torch.float64)
+    chosen = choose(sums(x, y, weight), sums(*problem(1, 40)), prior, (0.1, 1.0, 10.0))
+    assert chosen.ridge is None
+    assert torch.equal(chosen.weights, prior)
+
+
+def test_sums_that_rounding_spoilt_leave_the_weights_as_they_are():
+    statistics = sums(*problem(0, 40))
+    statistics.gram[0, 0] = -10 * statistics.gram.diagonal().sum()  # no such sum can be
+    statistics.gram[1, 1] -= 20 * statistics.gram[0, 0]
+    prior = torch.ones(5, 3, dtype=torch.float64)
+    assert torch.equal(Ridge(statistics, prior).solution(1e-6), prior)

@@ -300,7 +300,8 @@ def test_what_the_rules_refuse_is_followed_by_the_way_before_it(sure_world):
     kept.mkdir(parents=True)
     foreign = kept / f"{world.change}-1-1.safetensors"
     save_file({"x": torch.zeros(1)}, foreign, metadata={"state": '{"fingerprint": "another"}'})
-    world.here("optimize", "--config", "run.yaml", code=3)
+    told = world.here("optimize", "--config", "run.yaml", code=3)
+    assert f"avss dossier {world.change}" in told
     assert list(kept.iterdir()) == []
     healed, cut = change_of(world).steps[0].attempts
     assert (healed.built.healing, cut.built.healing) == ("distilled", "none")
