@@ -196,6 +196,7 @@ def _own(
         base,
     )
     if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(".writing")
         draft.write_text(json.dumps({"tokens": tokens, "rows": rows}))
         draft.replace(path)

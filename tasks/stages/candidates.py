@@ -1,5 +1,6 @@
 """Find the next layer to go, take it out, heal the rest, and save what is left, proven."""
 
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -159,14 +160,17 @@ def _save(model: Any, parent: LoadedModel, out: Any) -> None:
     save_cut(model, parent.tokenizer, out, parent=parent.digest)
 
 
-def forget_healing(change: str) -> None:
+def forget_healing(change: ChangeState) -> None:
     """Remove what healing kept on this machine for the rest of the change."""
-    for path in cache("healing").glob(f"{change}-*"):
-        path.unlink(missing_ok=True)
+    shutil.rmtree(_kept(change), ignore_errors=True)
+
+
+def _kept(change: ChangeState) -> Path:
+    return cache("healing") / change.id
 
 
 def _checkpoint(change: ChangeState, action: BuildCandidate) -> Path:
-    return cache("healing") / f"{change.id}-{action.step}-{action.attempt}.safetensors"
+    return _kept(change) / f"{action.step}-{action.attempt}.safetensors"
 
 
 def _heal(
@@ -179,7 +183,7 @@ def _heal(
         DistillationPlan(tokens=healing.training_tokens),
         healing.own_text_share,
         checkpoint,
-        cache("healing") / f"{change.id}-own.json",
+        _kept(change) / "own.json",
     )
 
     def healed() -> tuple[Any, HealingReport]:

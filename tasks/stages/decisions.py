@@ -77,5 +77,5 @@ def close(job: Job, state: State, action: CloseChange) -> ChangeClosed:
     """End the change."""
     change = change_of(state)
     withdraw(job, change)
-    forget_healing(change.id)
+    forget_healing(change)
     return ChangeClosed(outcome=action.outcome, reason=action.reason)

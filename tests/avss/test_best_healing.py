@@ -61,7 +61,7 @@ def test_all_ways_are_reported_and_the_best_is_handed_back(sharp, words, text):
 
 
 def test_what_the_base_wrote_is_kept_for_the_next_healing(sharp, words, text, tmp_path):
-    path, written = tmp_path / "own.json", []
+    path, written = tmp_path / "kept" / "own.json", []
     plan = replace(PLAN, tokens=500, evaluations=1)
 
     def heals(*, share: float, removed: int) -> None:

@@ -297,8 +297,8 @@ def test_what_the_rules_refuse_is_followed_by_the_way_before_it(sure_world):
         kpis={"default": {"min_retention": 1.0, "worst_slice": None, "max_drop_per_step": None}},
     )
     kept = world.home / "cache" / "healing"
-    kept.mkdir(parents=True)
-    foreign = kept / f"{world.change}-1-1.safetensors"
+    foreign = kept / world.change / "1-1.safetensors"
+    foreign.parent.mkdir(parents=True)
     save_file({"x": torch.zeros(1)}, foreign, metadata={"state": '{"fingerprint": "another"}'})
     told = world.here("optimize", "--config", "run.yaml", code=3)
     assert f"avss dossier {world.change}" in told
