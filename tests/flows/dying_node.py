@@ -12,6 +12,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import torch
+
 from avss.digests import folder_digest
 from tasks.compute import engines
 from tasks.compute.cluster import prepare
@@ -26,6 +28,7 @@ _SECONDS = 120
 
 def main(folder: Path) -> None:
     """Score in this process, on nodes of which one is lost, and again after another has come."""
+    torch.set_num_threads(1)  # as each worker has; more round otherwise
     prepare("local")  # doors shut, as for a cluster of this machine
     import ray
     from ray.cluster_utils import Cluster
