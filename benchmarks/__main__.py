@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 import transformers
 
-from avss.precision import has_bfloat16
+from benchmarks.machine import processor
 from deployments.seed import model_folder
 from deployments.wheels import seed_cache
 
@@ -74,15 +74,6 @@ def _run(name: str, scratch: Path) -> bool:
         return False
     (_TARGET / f"{name}.md").write_text(_page(name, command, done.stdout))
     return True
-
-
-def processor() -> str:
-    """What decides how fast products are: instructions, and how many cores."""
-    tiles = " with AMX" if has_bfloat16(torch.device("cpu")) else ""
-    return (
-        f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}{tiles}, "
-        f"{os.cpu_count()} cores"
-    )
 
 
 def _page(name: str, command: str, printed: str) -> str:

@@ -13,16 +13,17 @@ records of each kind. The table and the plot of all lines so far are written at 
 
 import argparse
 import json
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from choosing_data import Data, load_data, written_by
-from choosing_methods import METHODS
+from choosing_methods import ADAPTED, DISTILLED, HEALED, METHODS
+from choosing_report import plot, report
+from machine import commit, processor
 
 from avss.architecture import find_stack
 from avss.comparing.outcomes import Outcomes
@@ -32,30 +33,8 @@ from avss.healing.distillation import DistillationPlan, distil
 from avss.kpis import measure
 from avss.loading import load_model, load_tokenizer
 from avss.profiling.profile import profile_model
-from benchmarks.__main__ import processor
 
-HEALED = "ours, closed form"
-DISTILLED = "ours, distilled"
-ADAPTED = "base, trained alike"
 SPEEDS = "speeds"
-METRICS = {
-    "text.token_perplexity": "perplexity of reviews",
-    "sentiment.auc": "AUC of their sentiment",
-    "question.accuracy_normalized": "right answers to questions (forgetting)",
-    "answer.token_perplexity": "perplexity of answers (forgetting)",
-}
-STYLES: dict[str, dict[str, Any]] = {
-    DISTILLED: {"color": "#0b6e4f"},
-    HEALED: {"color": "#2a7de1"},
-    "ours, no healing": {"color": "#8ab6f0"},
-    ADAPTED: {"color": "#0b6e4f", "marker": "*", "ms": 11, "ls": ""},
-    "SLEB": {"color": "#d1495b"},
-    "Block Influence": {"color": "#e8a33d"},
-    "angular distance": {"color": "#8e6bbf"},
-    "last layers": {"color": "0.55", "ls": "--"},
-    "AVSS as published": {"color": "black", "ls": "--"},
-    "random": {"color": "0.6", "marker": "x", "ls": ""},
-}
 
 
 @dataclass(frozen=True)
@@ -217,7 +196,8 @@ class Bench:
         """What a line may depend on besides its name: options, code and machine."""
         named = ("training_tokens", "text_weight", "own_tokens", "dtype", "limit", "threads")
         given = {name: getattr(self.options, name) for name in named}
-        return given | {"commit": _commit(), "processor": processor()}
+        code = {"commit": commit(), "torch": torch.__version__}
+        return given | code | {"processor": processor()}
 
     def _path(self, name: str, count: int) -> Path:
         return self.options.lines / f"{name.replace(', ', '-').replace(' ', '-')}-{count}.json"
@@ -237,82 +217,8 @@ class Bench:
                 folder = self.out / f"cut-{count}"
                 write_model(model, self.tokenizer, folder)
                 profile = profile_model(folder, self.out / "base", prompt_tokens=128, repeats=7)
-                found.append({"removed": count, **asdict(profile)})
+                found.append({"removed": count, **asdict(profile), "with": self._settings()})
         path.write_text(json.dumps(found, indent=1))
-
-
-def _commit() -> str:
-    """The checkout's commit, with a + where files were changed since; empty outside of one."""
-    told = subprocess.run(
-        ["git", "describe", "--always", "--exclude=*", "--dirty=+"], capture_output=True, text=True
-    )
-    return told.stdout.strip()
-
-
-def table(lines: Sequence[dict[str, Any]], layers: int) -> str:
-    """The lines as Markdown: value, retention, and its lower limit in brackets."""
-    head = ["method", "layers removed", *METRICS, "passes", "seconds"]
-    rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for line in sorted(lines, key=lambda line: (line["removed"], line["method"])):
-        share = f"{line['removed']} ({line['removed'] / layers:.0%})"
-        cells = [line["method"], share, *(_cell(line["kpis"][metric]) for metric in METRICS)]
-        passes = "" if line["passes"] is None else f"{line['passes']:.0f}"
-        rows.append("| " + " | ".join([*cells, passes, f"{line['seconds']:.0f}"]) + " |")
-    return "\n".join(rows)
-
-
-def _cell(kpi: dict[str, Any]) -> str:
-    if kpi["value"] is None or kpi["retention"] is None:
-        return "not told"
-    low = "?" if kpi["retention_low"] is None else f"{kpi['retention_low']:.3f}"
-    return f"{kpi['value']:.4g}: {kpi['retention']:.3f} [{low}]"
-
-
-def plot(lines: Sequence[dict[str, Any]], target: Path) -> None:
-    """Retention against layers removed: a panel a measure, a curve a method from the base on.
-
-    Ours are thick, with the lower 95 % limits as whiskers; random orders are crosses of one kind.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, panels = pyplot.subplots(2, 2, figsize=(11, 8), sharex=True, sharey=True)
-    for panel, (metric, title) in zip(panels.flat, METRICS.items(), strict=True):
-        for method, style in STYLES.items():
-            points = sorted(
-                (line["removed"], kpi["retention"], kpi["retention_low"])
-                for line in lines
-                if line["method"].startswith(method)
-                and (kpi := line["kpis"][metric])["retention"] is not None
-            )
-            _curve(panel, method, points, style)
-        panel.axhline(1.0, color="0.8", lw=0.8, zorder=0)
-        panel.set(title=title, ylim=(-0.02, 1.35))
-        panel.spines[["top", "right"]].set_visible(False)
-    for panel in panels[:, 0]:
-        panel.set_ylabel("share of the base that is kept")
-    for panel in panels[-1]:
-        panel.set_xlabel("layers removed")
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=5, frameon=False)
-    figure.tight_layout(rect=(0, 0.07, 1, 1))
-    figure.savefig(target)
-
-
-def _curve(panel: Any, method: str, points: Sequence[Any], style: dict[str, Any]) -> None:
-    if not points:
-        return
-    own, scattered = method.startswith("ours"), style.get("ls") == ""
-    at, kept = [point[0] for point in points], [point[1] for point in points]
-    if own:
-        below = [0 if low is None else value - low for _, value, low in points]
-        panel.errorbar(at, kept, [below, [0] * len(at)], fmt="none", lw=1, ecolor=style["color"])
-    if not scattered:
-        at, kept = [0, *at], [1.0, *kept]
-    given = {"marker": "o", "ms": 4, "lw": 2.2 if own else 1.1, "zorder": 3 if own else 2}
-    panel.plot(at, kept, label=method, **(given | style))
 
 
 def options() -> argparse.Namespace:
@@ -346,19 +252,10 @@ def main() -> None:
     kept = {path.stem: json.loads(path.read_text()) for path in sorted(chosen.lines.glob("*.json"))}
     speeds = kept.pop(SPEEDS, [])
     lines = list(kept.values())
-    rows = [table(lines, bench.base.config.num_hidden_layers)]
-    rows.append(f"\ntorch {torch.__version__}, {processor()}")
-    for speed in speeds:
-        ratios = ", ".join(
-            f"{one['name'].replace('_', ' ')} {one['ratio']:.2f} "
-            f"[{one['ratio_low']:.2f}, {one['ratio_high']:.2f}]"
-            for one in speed["speeds"]
-        )
-        size = speed["size"]["bytes_on_disk"] / speed["base_size"]["bytes_on_disk"]
-        rows.append(f"- {speed['removed']} layers fewer: {ratios}, bytes {size:.2f}")
-    (chosen.lines / "table.md").write_text("\n".join(rows) + "\n")
+    told = report(lines, speeds, bench.base.config.num_hidden_layers)
+    (chosen.lines / "table.md").write_text(told)
     plot(lines, chosen.lines / "curve.svg")
-    print("\n".join(rows))
+    print(told)
 
 
 if __name__ == "__main__":

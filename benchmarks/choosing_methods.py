@@ -19,6 +19,9 @@ Candidate = tuple[int, Any, float]
 """Layers removed, the model without them, and the forward passes over the probing text so far."""
 
 SHORTLIST = 5
+HEALED = "ours, closed form"
+DISTILLED = "ours, distilled"
+ADAPTED = "base, trained alike"
 
 
 def one_shot(ranking: Callable[[Any, Any, Data], list[int]]) -> Callable[..., Iterator[Candidate]]:
@@ -120,5 +123,5 @@ METHODS: dict[str, Callable[..., Iterator[Candidate]]] = {
     "angular distance, one block": contiguous,
     "SLEB": sleb,
     "ours, no healing": ours(heal=False),
-    "ours, closed form": ours(heal=True),
+    HEALED: ours(heal=True),
 }

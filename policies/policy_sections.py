@@ -94,8 +94,8 @@ class Healing(Frozen):
             )
         return self
 
-    def less_than(self, refused: str) -> tuple[HealingMethod, ...]:
-        """The methods left to try on a layer whose candidate, healed like this, was refused."""
+    def ways_before(self, refused: str) -> tuple[HealingMethod, ...]:
+        """The methods left to put before the rules where what came of one was refused."""
         if self.gated == "best" or refused not in HEALING_METHODS:
             return ()
         before = HEALING_METHODS[: HEALING_METHODS.index(refused)]

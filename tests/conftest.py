@@ -21,10 +21,19 @@ from tasks.s3.storage import ObjectStore
 
 PACK = Path(__file__).parent / "flows" / "golden" / "demo-pack"
 
-hush_libraries()  # before torch is imported by any test
+hush_libraries()  # before torch is imported
 prepare("local")  # before Ray is
+
+import torch  # noqa: E402
+
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tiny models are slower on several threads; and Ray's workers, which have one, round alike."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

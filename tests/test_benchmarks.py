@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import os
 import random
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -16,6 +18,7 @@ from deployments.reviews import Review
 from tests.flows.parts import WORDS, tiny_model
 
 ROOT = Path(__file__).parent.parent
+FILES = [words.split()[0] for words in COMMANDS.values() if not words.startswith("-m ")]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -28,20 +31,32 @@ def test_every_benchmark_takes_what_it_is_given(name):
         assert f'"{option}"' in source
 
 
+@pytest.mark.parametrize("name", sorted({*FILES, "benchmarks/choosing.py"}))
+def test_a_benchmark_that_is_a_file_runs_as_one(name, tmp_path):
+    """From any folder, with nothing told of where the project lies."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [sys.executable, str(ROOT / name), "--help"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout
+
+
 def test_what_the_overhead_is_counted_beside_has_the_names_that_it_is_given():
     with timing() as clock:
         assert clock.calls == {}
 
 
 @pytest.fixture
-def choosing(monkeypatch):
-    """The benchmark of choosing, which is run as a file and so finds its parts beside it."""
+def report(monkeypatch):
+    """A part of the benchmark of choosing, which is run as a file and finds them beside it."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    return importlib.import_module("choosing")
+    return importlib.import_module("choosing_report")
 
 
-def test_what_choosing_learns_from_is_not_what_it_is_measured_on(choosing, tmp_path, monkeypatch):
-    data_of, questions, draw = sys.modules["choosing_data"], tmp_path / "q.whl", random.Random(0)
+def test_what_choosing_learns_from_is_not_what_it_is_measured_on(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    data_of, questions = importlib.import_module("choosing_data"), tmp_path / "q.whl"
+    draw = random.Random(0)
     tiny_model(tmp_path / "model")
     words = load_tokenizer(tmp_path / "model")
     reviews = [
@@ -72,12 +87,12 @@ def test_what_choosing_learns_from_is_not_what_it_is_measured_on(choosing, tmp_p
         assert len(set(asked["choices"])) == 4
 
 
-def test_a_line_of_choosing_shows_value_retention_and_limit(choosing):
+def test_a_line_of_choosing_shows_value_retention_and_limit(report):
     kpi = {"value": 12.5, "retention": 0.8, "retention_low": 0.75}
     lost = {"value": None, "retention": None, "retention_low": None}
     line = {"method": "SLEB", "removed": 3, "passes": 88.4, "seconds": 7.0}
-    kpis = dict.fromkeys(choosing.METRICS, kpi) | {"sentiment.auc": lost}
-    head, rule, row = choosing.table([line | {"kpis": kpis}], 30).splitlines()
+    kpis = dict.fromkeys(report.METRICS, kpi) | {"sentiment.auc": lost}
+    head, rule, row = report.table([line | {"kpis": kpis}], 30).splitlines()
     assert head.count("|") == rule.count("|") == row.count("|")
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[:3] == ["SLEB", "3 (10%)", "12.5: 0.800 [0.750]"]

@@ -1,6 +1,5 @@
 """Heal a cut in every way that is asked for, and keep what is best on held-out text."""
 
-import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from avss.digests import source_digest
 from avss.errors import InputError
 from avss.healing.closed_form import heal_closed_form
 from avss.healing.distillation import DistillationPlan, distil
-from avss.healing.own_text import own_text
+from avss.healing.own_text import kept, own_text
 from avss.healing.report import HealingReport, Method, Tried
 from avss.language_loss import mean_loss
 from avss.loading import load_model, load_tokenizer, placement_of
@@ -183,24 +182,15 @@ def _own(
     tokens = round(theirs * training.own_share / (1 - training.own_share))
     if tokens < 2:
         return []
-    path = training.own_text
-    if path is not None and path.exists():
-        kept = json.loads(path.read_text())
-        if kept["tokens"] == tokens:
-            return [list(map(int, row)) for row in kept["rows"]]
-    rows = within_memory(
-        lambda at_a_time: own_text(
-            base, tokenizer, tokens=tokens, rows=at_a_time, progress=progress
-        ),
-        _ROWS,
-        base,
-    )
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".writing")
-        draft.write_text(json.dumps({"tokens": tokens, "rows": rows}))
-        draft.replace(path)
-    return rows
+
+    def written() -> list[list[int]]:
+        return within_memory(
+            lambda rows: own_text(base, tokenizer, tokens=tokens, rows=rows, progress=progress),
+            _ROWS,
+            base,
+        )
+
+    return written() if training.own_text is None else kept(training.own_text, tokens, written)
 
 
 def _joined(reports: Sequence[HealingReport]) -> HealingReport:

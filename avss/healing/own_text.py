@@ -5,7 +5,9 @@ model writes on from any word (LLM-QAT, arXiv 2305.17888), and one that is tuned
 and handed an empty turn writes questions and answers (Magpie, arXiv 2406.08464).
 """
 
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -68,6 +70,23 @@ def own_text(
             if progress is not None:
                 progress(min(len(written) * length, tokens), tokens)
     return written[: -(-tokens // length)]
+
+
+def kept(path: Path, tokens: int, write: Callable[[], list[list[int]]]) -> list[list[int]]:
+    """What `write` gives for so many `tokens`: from the file at `path`, or written and kept there.
+
+    Whose text it is, `path` says; a file of another number of tokens is replaced.
+    """
+    if path.exists():
+        found = json.loads(path.read_text())
+        if found["tokens"] == tokens:
+            return [list(map(int, row)) for row in found["rows"]]
+    rows = write()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".writing")
+    draft.write_text(json.dumps({"tokens": tokens, "rows": rows}))
+    draft.replace(path)
+    return rows
 
 
 def _openings(

@@ -120,7 +120,7 @@ def _attempt(step: StepState, policy: Policy) -> Action:
             return JudgeCandidate(step.number, number)
         if last.judged.passed:
             return RequestDecision(step.number, number)
-        if methods := policy.healing.less_than(last.built.healing):
+        if methods := policy.healing.ways_before(last.built.healing):
             return BuildCandidate(step.number, number + 1, last.built.layer, methods)
     order = step.probed.order if step.probed else ()
     tried = len({attempt.built.layer for attempt in step.attempts})

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 import yaml
 from typer.testing import CliRunner
 
@@ -26,7 +25,6 @@ def data(tmp_path, made_up_reviews) -> str:
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch, tmp_path):
-    torch.set_num_threads(1)
     monkeypatch.setenv("AVSS_HOME", str(tmp_path / "home"))
 
 

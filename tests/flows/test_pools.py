@@ -40,15 +40,20 @@ def rendered(template: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     return job
 
 
+def ours(kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The base job template for a kind of pool, ours or Prefect's, and our job variables."""
+    pools = ROOT / "deployments" / "pools"
+    base = pools / f"{kind.removesuffix('-gpu')}-base.json"
+    template = json.loads(base.read_text()) if base.exists() else prefects_own(kind)
+    return template, yaml.safe_load((pools / f"{kind}.yaml").read_text())
+
+
 KINDS = ["process", "docker", "kubernetes", "kubernetes-gpu", "ecs", "ecs-gpu"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_pools_job_variables_fit_its_template_and_fill_it(kind):
-    pools = ROOT / "deployments" / "pools"
-    given = yaml.safe_load((pools / f"{kind}.yaml").read_text())
-    base = pools / f"{kind.removesuffix('-gpu')}-base.json"
-    template = json.loads(base.read_text()) if base.exists() else prefects_own(kind)
+    template, given = ours(kind)
     schema = template["variables"]
     assert not set(given) - set(schema["properties"])
     validate(given, schema, raise_on_error=True)
@@ -63,14 +68,12 @@ def test_a_pools_job_variables_fit_its_template_and_fill_it(kind):
 
 @pytest.mark.parametrize("kind", KINDS[1:])
 def test_a_container_finds_both_keys_where_it_is_told_to_look(kind):
-    pools = ROOT / "deployments" / "pools"
-    given = yaml.safe_load((pools / f"{kind}.yaml").read_text())
+    base, given = ours(kind)
     keys = [Path(given["env"][name]) for name in ("AVSS_JOB_KEY", "AVSS_MODEL_KEY")]
     (folder,) = {str(key.parent) for key in keys}
     if kind == "docker":
         assert f"{folder}:{folder}:ro" in given["volumes"]
         return
-    base = json.loads((pools / f"{kind.removesuffix('-gpu')}-base.json").read_text())
     job = base["job_configuration"]
     if "ecs" in kind:
         (container,) = job["task_definition"]["containerDefinitions"]
@@ -103,7 +106,7 @@ def test_the_images_entry_point_writes_keys_for_their_owner_and_forgets_the_vari
 
 @pytest.mark.parametrize("kind", ["kubernetes", "ecs"])
 def test_our_base_job_templates_are_prefects_own_and_a_little_more(kind):
-    ours = json.loads((ROOT / "deployments" / "pools" / f"{kind}-base.json").read_text())
+    template, _ = ours(kind)
     own = copy.deepcopy(prefects_own(kind))
     if (
         kind == "kubernetes"
@@ -111,8 +114,8 @@ def test_our_base_job_templates_are_prefects_own_and_a_little_more(kind):
         job = own["job_configuration"]["job_manifest"]["spec"]
         for name in ("parallelism", "completions"):
             job[name] = job["template"]["spec"].pop(name)
-    assert within(own["job_configuration"], ours["job_configuration"])
-    assert within(own["variables"]["properties"], ours["variables"]["properties"])
+    assert within(own["job_configuration"], template["job_configuration"])
+    assert within(own["variables"]["properties"], template["variables"]["properties"])
 
 
 def within(less: Any, more: Any) -> bool:
@@ -126,11 +129,9 @@ def within(less: Any, more: Any) -> bool:
 
 @pytest.mark.parametrize("kind", ["kubernetes", "ecs"])
 def test_only_the_gpu_variables_ask_for_gpus(kind):
-    pools = ROOT / "deployments" / "pools"
-    template = json.loads((pools / f"{kind}-base.json").read_text())
     asked = {}
     for name in (kind, f"{kind}-gpu"):
-        values = yaml.safe_load((pools / f"{name}.yaml").read_text())
+        template, values = ours(name)
         job = apply_values(template["job_configuration"], values, remove_notset=True)
         asked[name] = "gpu" in json.dumps(job).lower().replace("avss-gpu-spot", "")
     assert asked == {kind: False, f"{kind}-gpu": True}
@@ -144,13 +145,6 @@ def kubernetes_job(request) -> dict[str, Any]:
     container["env"] = [{"name": name, "value": it} for name, it in container["env"].items()]
     container["args"] = container["args"].split()
     return manifest
-
-
-def ours(kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Our base job template for a kind of pool, and its job variables."""
-    pools = ROOT / "deployments" / "pools"
-    template = json.loads((pools / f"{kind.removesuffix('-gpu')}-base.json").read_text())
-    return template, yaml.safe_load((pools / f"{kind}.yaml").read_text())
 
 
 def test_kubernetes_own_schema_knows_all_of_a_rendered_job(kubernetes_job):

@@ -16,7 +16,6 @@ from typing import Any
 
 import psutil
 import pytest
-import torch
 
 from avss.digests import folder_digest
 from avss.errors import InputError
@@ -42,15 +41,6 @@ from tasks.run_file import Buckets, Resources, RunFile
 ROOT = Path(__file__).parent.parent.parent
 WANTED = Resources(workers=2)
 _NEVER = 10**6
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """As each worker has: sums over more threads round otherwise."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
