@@ -82,10 +82,7 @@ def _page(name: str, command: str, printed: str) -> str:
         f"{transformers.__version__}, {processor()}."
     )
     picture = f"\n![{name}]({_PICTURES[name]})\n" if name in _PICTURES else ""
-    told = printed.strip()
-    if told.startswith("{"):
-        told = f"```json\n{told}\n```"
-    return f"# {name}\n\n    python {command}\n\n{versions}\n\n{told}\n{picture}"
+    return f"# {name}\n\n    python {command}\n\n{versions}\n\n{printed.strip()}\n{picture}"
 
 
 if __name__ == "__main__":

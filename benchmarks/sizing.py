@@ -27,8 +27,10 @@ from policies.policy import load_policy
 GIB, GB = 2**30, 10**9
 RIDGES_TRIED = 3
 """Strengths that a fit tries where the best is next to that of the layer before."""
-DISK_PASSES = 5
-"""A candidate's bytes: written, reloaded by its proof, hashed twice, read for the upload."""
+BEFORE_UPLOAD = 2
+"""A candidate's bytes: written, hashed."""
+BESIDE_UPLOAD = 2
+"""Read for the upload, and by the proof that reloads it meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,10 @@ def rows(chosen: argparse.Namespace, work: Work) -> Iterator[list[str]]:
         moving = (
             work.attempts
             * bytes_["weights"]
-            * (DISK_PASSES / (chosen.disk * GB) + 1 / (chosen.network * GB))
+            * (
+                BEFORE_UPLOAD / (chosen.disk * GB)
+                + max(BESIDE_UPLOAD / (chosen.disk * GB), 1 / (chosen.network * GB))
+            )
         )
         devices = [math.ceil(n * bytes_["weights"] / (chosen.device * GIB * 0.9)) for n in (1, 2)]
         steps = math.floor(shape.layers * chosen.removed)

@@ -27,6 +27,7 @@ from benchmarks.year_beside import TURNS, beside
 from benchmarks.year_check import check, curve
 from benchmarks.year_line import WEEK, Year
 from benchmarks.year_picture import draw
+from benchmarks.year_report import report
 from benchmarks.year_story import QUARTER, WEEKS, whole_year
 from tasks.s3.storage import ObjectStore
 
@@ -57,11 +58,10 @@ def main() -> None:
             first_base=_BASES - 1,
         )
     found |= {"outcomes": Counter(one.outcome for one in lived), "curve": curve(lived)}
-    told = json.dumps(found, indent=2)
     given.out.write_text(json.dumps(found | {"weeks": [asdict(one) for one in lived]}, indent=2))
     if given.picture:
         draw(lived, given.picture)
-    print(told)
+    print(report(found))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from avss.loading import load_tokenizer
+from benchmarks import year_report
 from benchmarks.__main__ import COMMANDS
 from benchmarks.overhead import timing
 from deployments.reviews import Review
@@ -98,3 +99,31 @@ def test_a_line_of_choosing_shows_value_retention_and_limit(report):
     assert cells[:3] == ["SLEB", "3 (10%)", "12.5: 0.800 [0.750]"]
     assert cells[3] == "not told"
     assert cells[-2:] == ["88", "7"]
+
+
+def test_a_year_s_report_tells_also_what_could_not_be_compared():
+    lived = {"entries": 21, "outcome": "refused", "attempts": 2, "seconds": 14.2}
+    found = {
+        "entries": 20,
+        "outcomes": {"refused": 1},
+        "packs_verified": ["year-0001"],
+        "audited": {"versions": 0, "files": 0},
+        "models_kept": 1,
+        "models_made": 3,
+        "curve": {
+            "one step": {
+                "changes": 1,
+                "median_first_half": None,
+                "median_second_half": 14.2,
+            }
+        },
+        "beside_a_new_line": {
+            "turns": [[lived, lived | {"attempts": 1}]],
+            "old_over_new": None,
+        },
+    }
+    told = year_report.report(found)
+    assert "| one step | 1 |  | 14.20 |  |" in told
+    assert "| 21, 2, refused, 14.2 | 21, 1, refused, 14.2 |" in told
+    assert "| models kept of those made | 1 of 3 |" in told
+    assert told.endswith("nothing to compare")

@@ -116,9 +116,16 @@ def _save(
     model: Any, tokenizer: Any | None, out: Path, parent: str | None
 ) -> tuple[ModelManifest, Proof]:
     with whole_folder(out) as draft:
-        write_model(model, tokenizer, draft)
-        proof = prove(draft, model, tokenizer)
-        return write_manifest(draft, model, parent), proof
+        manifest = write_cut(model, tokenizer, draft, parent=parent)
+        return manifest, prove(draft, model, tokenizer)
+
+
+def write_cut(
+    model: Any, tokenizer: Any | None, folder: Path, *, parent: str | None
+) -> ModelManifest:
+    """What `write_model` writes and the manifest of it, unproven; `parent` as in `save_cut`."""
+    write_model(model, tokenizer, folder)
+    return write_manifest(folder, model, parent)
 
 
 def write_model(model: Any, tokenizer: Any | None, folder: Path) -> None:

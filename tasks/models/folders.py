@@ -8,9 +8,12 @@ tell by the name whether every byte is right.
 import hashlib
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
@@ -43,10 +46,12 @@ def publish_model(
     known: FolderDigest | None = None,
     client: "S3Client | None" = None,
     progress: Progress | None = None,
+    given_up: Event | None = None,
 ) -> PublishedModel:
     """Upload a model folder to `models/<digest>/`; what is there already stays. Safe to repeat.
 
-    `known` is the folder's digest where it was just computed: a large model is not read again.
+    `known` is the folder's digest where it was just computed: a large model is not read again. Once
+    `given_up` is set, no further file is begun.
 
     Raises:
         InputError: no such folder, or no file in it.
@@ -54,11 +59,48 @@ def publish_model(
     """
     found = known or folder_digest(folder)
     store = ObjectStore(work_bucket, f"models/{found.digest}", client)
-    for name, sha256 in sorted(found.files.items()):
-        store.sync_file(folder / name, name, sha256=sha256, progress=progress)
+    files: list[tuple[str, str | None]] = [*sorted(found.files.items())]
     if (folder / MANIFEST_NAME).is_file():
-        store.sync_file(folder / MANIFEST_NAME, MANIFEST_NAME, progress=progress)
+        files.append((MANIFEST_NAME, None))
+    for name, sha256 in files:
+        if given_up is None or not given_up.is_set():
+            store.sync_file(folder / name, name, sha256=sha256, progress=progress)
     return PublishedModel(found.digest, store.uri())
+
+
+@contextmanager
+def publishing(
+    folder: Path,
+    work_bucket: str,
+    known: FolderDigest,
+    *,
+    client: "S3Client | None" = None,
+    progress: Progress | None = None,
+) -> Iterator[None]:
+    """Publish a model folder while the block is at work on it, and be done when the block is.
+
+    Where the block fails, the file under way is the last one; what arrived stays, named by nobody.
+
+    Raises:
+        StorageError: as `publish_model`, once the block is done.
+    """
+    given_up = Event()
+    with ThreadPoolExecutor(1) as beside:
+        upload = beside.submit(
+            publish_model,
+            folder,
+            work_bucket,
+            known=known,
+            client=client,
+            progress=progress,
+            given_up=given_up,
+        )
+        try:
+            yield
+        except BaseException:
+            given_up.set()
+            raise
+        upload.result()
 
 
 def fetch_model(uri: str, *, client: "S3Client | None" = None, report: Report = untold) -> Path:

@@ -9,7 +9,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,10 +45,12 @@ def register_model(
         RegistryError: MLflow fails; or the version does not load or answer in a fresh process as
             plain transformers does, or arrives there with other bytes.
     """
-    files = _lay_out(work, digest)
-    uri = work.uri(f"registered/{digest}")
-    version = registry.register(line, digest=digest, uri=uri, tags=tags)
-    return Registered(version, files, _try(version, files, version_files(work, digest)))
+    with _fresh_process() as server:
+        files = _lay_out(work, digest)
+        uri = work.uri(f"registered/{digest}")
+        version = registry.register(line, digest=digest, uri=uri, tags=tags)
+        trial = _try(version, files, version_files(work, digest), server)
+    return Registered(version, files, trial)
 
 
 def version_files(work: ObjectStore, digest: str) -> ObjectStore:
@@ -74,11 +77,16 @@ def _lay_out(work: ObjectStore, digest: str) -> dict[str, str]:
     return files
 
 
-def _try(version: ModelVersion, files: Mapping[str, str], store: ObjectStore) -> dict[str, Any]:
+def _try(
+    version: ModelVersion,
+    files: Mapping[str, str],
+    store: ObjectStore,
+    server: subprocess.Popen[str],
+) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="avss-trial-") as scratch:
         folder = Path(scratch) / "version"
         folder.mkdir()
-        said = _fresh_process(version, folder)
+        said = _ask(server, version, folder)
         arrived = {
             path.relative_to(folder).as_posix(): file_sha256(path)
             for path in folder.rglob("*")
@@ -97,27 +105,38 @@ def _try(version: ModelVersion, files: Mapping[str, str], store: ObjectStore) ->
     return said | {"model": version.digest, "uri": version.uri, "files": digest_of_files(files)}
 
 
-def _fresh_process(version: ModelVersion, folder: Path) -> dict[str, Any]:
+@contextmanager
+def _fresh_process() -> Iterator[subprocess.Popen[str]]:
+    """One that loads its libraries while the version is made, and is gone after the block."""
     quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TQDM_DISABLE": "1"}
-    command = [sys.executable, "-m", "tasks.models.trial", version.line, version.version]
+    with subprocess.Popen(
+        [sys.executable, "-m", "tasks.models.trial"],
+        env={**os.environ, **quiet, "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        try:
+            yield server
+        except BaseException:
+            server.kill()
+            raise
+
+
+def _ask(server: subprocess.Popen[str], version: ModelVersion, folder: Path) -> dict[str, Any]:
     try:
-        done = subprocess.run(
-            [*command, str(folder)],
-            env={**os.environ, **quiet, "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"},
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE,
-            check=False,
-        )
+        question = json.dumps([version.line, version.version, str(folder)])
+        answers, messages = server.communicate(question, timeout=_PATIENCE)
     except subprocess.TimeoutExpired:
         raise RegistryError(
             f"Version {version.version} of {version.line} did not load and answer in a fresh "
             f"process within {_PATIENCE} seconds."
         ) from None
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1][:300]
+    if server.returncode != 0:
+        last = (messages.strip().splitlines() or ["no message"])[-1][:300]
         raise RegistryError(
             f"Version {version.version} of {version.line} does not load in a fresh process: {last}"
         )
-    answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    answer: dict[str, Any] = json.loads(answers.strip().splitlines()[-1])
     return answer

@@ -11,7 +11,8 @@ from typing import Any, Self
 from avss.digests import FolderDigest, folder_digest
 from avss.loading import load_config, load_model, load_tokenizer, materialize, placement_of
 from tasks.home import cache
-from tasks.models.folders import fetch_model, publish_model
+from tasks.models.folders import fetch_model, publish_model, publishing
+from tasks.reporting import Report, summed, untold
 from tasks.s3.storage import ObjectStore
 
 _IN_MEMORY = 2
@@ -74,26 +75,33 @@ class ModelShelf:
     def take_in(self, source: str, revision: str | None) -> str:
         """Bring a base model from any source onto the shelf; returns its digest."""
         if source.startswith("s3://"):
-            return self._publish(fetch_model(source, client=self._work.client))
-        return self.add(lambda out: materialize(source, out, revision=revision))
+            folder = fetch_model(source, client=self._work.client)
+            work = self._work
+            return publish_model(folder, work.location.bucket, client=work.client).digest
+        return self.add(lambda out: folder_digest(materialize(source, out, revision=revision)))
 
-    def add(self, write: Callable[[Path], Any]) -> str:
+    def add(
+        self,
+        write: Callable[[Path], FolderDigest],
+        check: Callable[[Path], Any] = lambda _: None,
+        report: Report = untold,
+    ) -> str:
         """Publish the model that `write` saves to the folder it is given; returns its digest.
 
-        A process that dies on the way leaves nothing but a scratch folder of the cache.
+        It is uploaded while `check` is at work on the folder, and on no shelf where that raises. A
+        process that dies on the way leaves a scratch folder of the cache and what was uploaded by
+        then. `report` is told bytes.
         """
         shelf = cache("models")
         with tempfile.TemporaryDirectory(prefix=".new-", dir=shelf) as scratch:
             folder = Path(scratch) / "model"
-            write(folder)
-            found = folder_digest(folder)
+            found = write(folder)
+            moved = summed(sum((folder / name).stat().st_size for name in found.files), report)
+            bucket, client = self._work.location.bucket, self._work.client
+            with publishing(folder, bucket, found, client=client, progress=moved):
+                check(folder)
             if (shelf / found.digest).exists():
                 shutil.rmtree(shelf / found.digest)
             folder.rename(shelf / found.digest)
-        digest = self._publish(shelf / found.digest, found)
-        self._folders[digest] = shelf / digest
-        return digest
-
-    def _publish(self, folder: Path, known: FolderDigest | None = None) -> str:
-        bucket = self._work.location.bucket
-        return publish_model(folder, bucket, known=known, client=self._work.client).digest
+        self._folders[found.digest] = shelf / found.digest
+        return found.digest

@@ -1,8 +1,9 @@
 """The fresh process of a registration: fetch a version as a serving system would, load it, answer.
 
-Run as `python -m tasks.models.trial <line> <version> <folder>` by `tasks.models.registering`. It
-downloads the version through MLflow into the folder, loads it with plain transformers and with
-MLflow, lets both continue the card's example greedily, and prints what they said as JSON.
+Run as `python -m tasks.models.trial` by `tasks.models.registering`, which writes `[line, version,
+folder]` to it as JSON once the version is there. It downloads the version through MLflow into the
+folder, loads it with plain transformers and with MLflow, lets both continue the card's example
+greedily, and prints what they said as JSON.
 """
 
 import json
@@ -58,4 +59,4 @@ def _answer(model: Any, tokenizer: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*json.load(sys.stdin))

@@ -5,7 +5,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from avss.cutting.pruning import remove_layers, save_cut
+from avss.cutting.proof import prove
+from avss.cutting.pruning import remove_layers, write_cut
+from avss.digests import FolderDigest
 from avss.errors import UnsupportedArchitectureError
 from avss.healing.best import JUDGES, Training, first_tokens, heal, split_text
 from avss.healing.checkpoint import ForeignCheckpointError
@@ -143,7 +145,12 @@ def build(job: Job, state: State, action: BuildCandidate) -> CandidateBuilt:
     current, base = job.models.load(parent), job.models.load(change.opened.base_model)
     cut = remove_layers(current.model, [action.layer])
     healed, healing = _heal(job, cut, base, action, change)
-    model = job.models.add(lambda out: _save(healed, current, out))
+
+    def write(out: Path) -> FolderDigest:
+        written = write_cut(healed, current.tokenizer, out, parent=current.digest)
+        return FolderDigest(written.files, written.digest)
+
+    model = job.models.add(write, lambda out: prove(out, healed, current.tokenizer), job.report)
     _checkpoint(change, action).unlink(missing_ok=True)
     return CandidateBuilt(
         step=action.step,
@@ -154,10 +161,6 @@ def build(job: Job, state: State, action: BuildCandidate) -> CandidateBuilt:
         healing=healing["method"],
         build=job.documents.put(healing),
     )
-
-
-def _save(model: Any, parent: LoadedModel, out: Any) -> None:
-    save_cut(model, parent.tokenizer, out, parent=parent.digest)
 
 
 def forget_healing(change: ChangeState) -> None:

@@ -1,16 +1,20 @@
 """Model folders to S3 and back, on a real S3 server."""
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from threading import Event, Timer
 
 import pytest
 
 from avss.digests import MANIFEST_NAME, folder_digest
-from avss.errors import InputError
+from avss.errors import InputError, ProofError
 from tasks.errors import MissingError, StorageError
+from tasks.home import home as home_folder
 from tasks.models import folders as models
 from tasks.models.folders import fetch_file, fetch_model, publish_model
 from tasks.models.shelf import ModelShelf
@@ -191,6 +195,65 @@ def die(count):
         os.kill(os.getpid(), signal.SIGKILL)
 publish_model(Path(sys.argv[1]), sys.argv[2], progress=die)
 """
+
+
+def written(folder):
+    def write(out):
+        shutil.copytree(folder, out)
+        return folder_digest(out)
+
+    return write
+
+
+def test_a_model_travels_while_it_is_checked(s3, folder):
+    work, moved = ObjectStore(s3.names.work), []
+    shelf = ModelShelf(work)
+
+    def check(draft):
+        uploaded = f"models/{folder_digest(draft).digest}/{MANIFEST_NAME}"
+        until = time.monotonic() + 60
+        while not work.exists(uploaded):
+            assert time.monotonic() < until, "nothing arrives while the check is at work"
+
+    digest = shelf.add(written(folder), check, lambda *at: moved.append(at))
+    assert moved[-1][1] == sum(
+        (folder / name).stat().st_size for name in folder_digest(folder).files
+    )
+    assert folder_digest(shelf.folder(digest)) == folder_digest(folder)
+    shutil.rmtree(shelf.folder(digest))
+    assert folder_digest(fetch_model(shelf.uri(digest))) == folder_digest(folder)
+
+
+def test_a_model_that_fails_its_check_is_on_no_shelf_and_stops_travelling(s3, folder):
+    work, begun, failed = ObjectStore(s3.names.work), Event(), Event()
+
+    def at_the_first_file(_done, _total):
+        begun.set()
+        assert failed.wait(60)
+
+    def check(_draft):
+        assert begun.wait(60)
+        Timer(0.5, failed.set).start()  # by then the upload was given up
+        raise ProofError("other logits")
+
+    with pytest.raises(ProofError, match="other logits"):
+        ModelShelf(work).add(written(folder), check, at_the_first_file)
+    arrived = list(work.below(f"models/{folder_digest(folder).digest}").list())
+    assert [one.key for one in arrived] == ["config.json"]
+    assert list((home_folder() / "cache" / "models").iterdir()) == []
+
+
+def test_an_upload_that_fails_beside_a_check_is_said_after_it(s3, folder, monkeypatch):
+    checked = []
+    monkeypatch.setattr(ObjectStore, "upload_file", failing)
+    with pytest.raises(StorageError, match="the bucket is full"):
+        ModelShelf(ObjectStore(s3.names.work)).add(written(folder), checked.append)
+    assert len(checked) == 1
+    assert list((home_folder() / "cache" / "models").iterdir()) == []
+
+
+def failing(*_arguments, **_keywords):
+    raise StorageError("the bucket is full")
 
 
 def test_an_upload_that_was_killed_between_parts_is_made_again(s3, folder, large):
