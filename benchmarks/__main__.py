@@ -29,6 +29,8 @@ _TARGET = Path("docs/benchmarks")
 COMMANDS = {
     "scoring": "benchmarks/scoring.py --model MODEL",
     "precision": "-m benchmarks.precision",
+    "operators": "-m benchmarks.operators",
+    "compiled": "-m benchmarks.compiled",
     "layer_by_layer": "benchmarks/layer_by_layer.py",
     "distilling": "-m benchmarks.distilling",
     "kpis": "benchmarks/kpis.py --records 16 --repeats 2",
@@ -36,7 +38,7 @@ COMMANDS = {
     "ray_scaling": "benchmarks/ray_scaling.py --model MODEL",
     "verifying": "-m benchmarks.verifying",
     "year": "-m benchmarks.year --out SCRATCH/year.json --picture docs/year.svg",
-    "growth": "-m benchmarks.growth --out docs/benchmarks/growth.svg",
+    "growth": "-m benchmarks.growth --out docs/benchmarks/growth.svg --sizes 2 4 6 8 12 16",
     "overhead": "-m benchmarks.overhead --out SCRATCH/demo",
 }
 _PICTURES = {"year": "../year.svg", "growth": "growth.svg"}

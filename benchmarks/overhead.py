@@ -55,7 +55,8 @@ def processor_seconds() -> float:
 class Clock:
     """Wall and processor seconds by name, and how often it ran.
 
-    Of the main thread: what runs beside it makes nobody wait.
+    Wall seconds are the main thread's: an upload beside a proof takes none of its own, and where it
+    takes longer than the proof, the wait is in the rest. Its processor seconds are in the proof's.
     """
 
     wall: dict[str, float] = field(default_factory=lambda: defaultdict(float))

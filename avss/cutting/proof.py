@@ -155,7 +155,7 @@ def _compare(
         if gap > _LAST_PLACES * last_place(tensor):
             return ProofError(
                 f"The saved model computes other {name.replace('_', ' ')} than the model in "
-                f"memory (largest difference {gap:.3g}). Nothing was saved."
+                f"memory (largest difference {gap:.3g}). It is given up."
             )
         worst = max(worst, gap)
     tokens = len(expected["cached_logits"]) if "cached_logits" in expected else 0
@@ -167,4 +167,4 @@ def _difference(name: str, expected: Any, found: Any) -> str:
     if isinstance(expected, dict) and isinstance(found, dict):
         odd = [key for key in expected | found if expected.get(key) != found.get(key)]
         name = f"{name} (field {', '.join(sorted(odd)[:3])})"
-    return f"The saved model has another {name} than the model in memory. Nothing was saved."
+    return f"The saved model has another {name} than the model in memory. It is given up."

@@ -79,7 +79,8 @@ def publishing(
 ) -> Iterator[None]:
     """Publish a model folder while the block is at work on it, and be done when the block is.
 
-    Where the block fails, the file under way is the last one; what arrived stays, named by nobody.
+    Where the block fails, or what then waits for the upload is interrupted, the file under way is
+    the last one; what arrived stays, named by nobody.
 
     Raises:
         StorageError: as `publish_model`, once the block is done.
@@ -97,10 +98,10 @@ def publishing(
         )
         try:
             yield
+            upload.result()
         except BaseException:
             given_up.set()
             raise
-        upload.result()
 
 
 def fetch_model(uri: str, *, client: "S3Client | None" = None, report: Report = untold) -> Path:

@@ -45,12 +45,14 @@ def register_model(
         RegistryError: MLflow fails; or the version does not load or answer in a fresh process as
             plain transformers does, or arrives there with other bytes.
     """
-    with _fresh_process() as server:
+    with tempfile.TemporaryDirectory(prefix="avss-trial-") as scratch, _fresh_process() as server:
         files = _lay_out(work, digest)
         uri = work.uri(f"registered/{digest}")
         version = registry.register(line, digest=digest, uri=uri, tags=tags)
-        trial = _try(version, files, version_files(work, digest), server)
-    return Registered(version, files, trial)
+        said = _ask(server, version, Path(scratch))
+        _check(version, files, Path(scratch), said, version_files(work, digest))
+    said |= {"model": digest, "uri": uri, "files": digest_of_files(files)}
+    return Registered(version, files, said)
 
 
 def version_files(work: ObjectStore, digest: str) -> ObjectStore:
@@ -77,21 +79,19 @@ def _lay_out(work: ObjectStore, digest: str) -> dict[str, str]:
     return files
 
 
-def _try(
+def _check(
     version: ModelVersion,
     files: Mapping[str, str],
+    folder: Path,
+    said: Mapping[str, Any],
     store: ObjectStore,
-    server: subprocess.Popen[str],
-) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="avss-trial-") as scratch:
-        folder = Path(scratch) / "version"
-        folder.mkdir()
-        said = _ask(server, version, folder)
-        arrived = {
-            path.relative_to(folder).as_posix(): file_sha256(path)
-            for path in folder.rglob("*")
-            if path.is_file() and path.name != "registered_model_meta"
-        }
+) -> None:
+    """Hold what the fresh process fetched and said against what was laid out."""
+    arrived = {
+        path.relative_to(folder).as_posix(): file_sha256(path)
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "registered_model_meta"
+    }
     what = f"Version {version.version} of {version.line}"
     if odd := sorted(key for key in files | arrived if files.get(key) != arrived.get(key)):
         for key in odd:  # else the next run would take it for laid out already
@@ -102,7 +102,6 @@ def _try(
         )
     if said["transformers"] != said["mlflow"]:
         raise RegistryError(f"{what} answers otherwise through MLflow than in plain transformers.")
-    return said | {"model": version.digest, "uri": version.uri, "files": digest_of_files(files)}
 
 
 @contextmanager

@@ -1,16 +1,15 @@
 """The models of a change by their digests: in S3, on disk, and in memory while in use."""
 
 import shutil
-import tempfile
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from avss.digests import FolderDigest, folder_digest
+from avss.digests import MANIFEST_NAME, FolderDigest, folder_digest
 from avss.loading import load_config, load_model, load_tokenizer, materialize, placement_of
-from tasks.home import cache
+from tasks.home import cache, draft
 from tasks.models.folders import fetch_model, publish_model, publishing
 from tasks.reporting import Report, summed, untold
 from tasks.s3.storage import ObjectStore
@@ -88,15 +87,16 @@ class ModelShelf:
     ) -> str:
         """Publish the model that `write` saves to the folder it is given; returns its digest.
 
-        It is uploaded while `check` is at work on the folder, and on no shelf where that raises. A
-        process that dies on the way leaves a scratch folder of the cache and what was uploaded by
-        then. `report` is told bytes.
+        It is uploaded while `check` is at work on the folder, and on no shelf where that raises.
+        What was uploaded by then stays, as it does where the process dies. `report` is told bytes.
         """
         shelf = cache("models")
-        with tempfile.TemporaryDirectory(prefix=".new-", dir=shelf) as scratch:
-            folder = Path(scratch) / "model"
+        with draft(shelf) as scratch:
+            folder = scratch / "model"
             found = write(folder)
-            moved = summed(sum((folder / name).stat().st_size for name in found.files), report)
+            travel = [folder / name for name in (*found.files, MANIFEST_NAME)]
+            size = sum(path.stat().st_size for path in travel if path.is_file())
+            moved = summed(size, report)
             bucket, client = self._work.location.bucket, self._work.client
             with publishing(folder, bucket, found, client=client, progress=moved):
                 check(folder)

@@ -10,8 +10,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from boto3.s3.transfer import TransferConfig
-
 from tasks.errors import ConflictError, MissingError, StorageError
 from tasks.s3.client import mapped_errors, new_client
 from tasks.s3.objects import Location, ObjectInfo, ObjectVersion, parse_uri
@@ -23,10 +21,6 @@ __all__ = ["Location", "ObjectInfo", "ObjectStore", "ObjectVersion", "file_sha25
 
 _SIDE_BY_SIDE = 2
 """Files of a folder under way at once: one is hashed while the next arrives."""
-
-_MIB = 1 << 20
-_DOWNLOAD = TransferConfig(multipart_chunksize=16 * _MIB, io_chunksize=_MIB, max_io_queue=32)
-"""Larger parts and pieces than boto3's own, which keep Python's lock busy and not the network."""
 
 Progress = Callable[[int], None]
 """Called with the number of bytes moved since the last call."""
@@ -198,7 +192,6 @@ class ObjectStore:
                     name,
                     ExtraArgs=_version(version_id),
                     Callback=progress,
-                    Config=_DOWNLOAD,
                 )
             digest = file_sha256(part)
             part.replace(path)

@@ -290,7 +290,7 @@ BORDERS = (
     (ObjectStore, "copy_file", after),
     (registering, "write_card", after),
     (Registry, "register", after),
-    (registering, "_fresh_process", after),
+    (registering, "_ask", after),
     (Registry, "point", after),
     (LedgerStore, "append", before_the_entry),
 )

@@ -216,9 +216,8 @@ def test_a_model_travels_while_it_is_checked(s3, folder):
             assert time.monotonic() < until, "nothing arrives while the check is at work"
 
     digest = shelf.add(written(folder), check, lambda *at: moved.append(at))
-    assert moved[-1][1] == sum(
-        (folder / name).stat().st_size for name in folder_digest(folder).files
-    )
+    travelled = [folder / name for name in (*folder_digest(folder).files, MANIFEST_NAME)]
+    assert moved[-1] == (sum(path.stat().st_size for path in travelled),) * 2
     assert folder_digest(shelf.folder(digest)) == folder_digest(folder)
     shutil.rmtree(shelf.folder(digest))
     assert folder_digest(fetch_model(shelf.uri(digest))) == folder_digest(folder)
@@ -250,6 +249,41 @@ def test_an_upload_that_fails_beside_a_check_is_said_after_it(s3, folder, monkey
         ModelShelf(ObjectStore(s3.names.work)).add(written(folder), checked.append)
     assert len(checked) == 1
     assert list((home_folder() / "cache" / "models").iterdir()) == []
+
+
+DIES_WHILE_IT_WRITES = """
+import os, signal, sys
+from pathlib import Path
+from tasks.models.shelf import ModelShelf
+from tasks.s3.storage import ObjectStore
+def write(out):
+    out.mkdir()
+    (out / "model.safetensors").write_bytes(bytes(100))
+    os.kill(os.getpid(), signal.SIGKILL)
+ModelShelf(ObjectStore(sys.argv[1])).add(write)
+"""
+
+
+def test_what_a_killed_process_was_writing_goes_with_the_next_model_and_what_lives_stays(
+    s3, folder
+):
+    models = home_folder() / "cache" / "models"
+    command = [sys.executable, "-c", DIES_WHILE_IT_WRITES, s3.names.work]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    (left,) = (path for path in models.iterdir() if path.is_dir())
+    shelf = ModelShelf(ObjectStore(s3.names.work))
+
+    def check(draft):
+        assert not left.exists()
+        other = folder.with_name("other")
+        other.mkdir()
+        (other / "config.json").write_text(s3.unique)
+        shelf.add(written(other))
+        assert draft.is_dir()  # of one that is at work
+
+    digest = shelf.add(written(folder), check)
+    assert folder_digest(models / digest) == folder_digest(folder)
+    assert [path.name for path in models.iterdir() if path.name.startswith(".")] == []
 
 
 def failing(*_arguments, **_keywords):

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import Any
 import pytest
 
 from avss.digests import digest_of_files
+from tasks.errors import MissingError, RegistryError
+from tasks.models import registering
 from tasks.models.aliases import version_tags
 from tasks.models.audit import damaged_files
 from tasks.models.card import EXAMPLE
@@ -72,6 +76,32 @@ def test_a_version_is_loaded_by_both_flavours_in_a_process_that_knows_nothing_of
     assert [one["type"] for one in inputs] == ["string"]
     assert len(answers) == 1
     assert isinstance(answers[0], str)
+
+
+@pytest.mark.parametrize("patience", [None, 0])
+def test_a_registration_that_fails_leaves_no_process_and_no_folder(
+    stack: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: int | None
+) -> None:
+    """The model is not there; or its process takes longer than it may."""
+    monkeypatch.setenv("AVSS_HOME", str(tmp_path / "home"))
+    digest, begun, popen = "0" * 64, [], subprocess.Popen
+    if patience is not None:
+        monkeypatch.setattr(registering, "_PATIENCE", patience)
+        tiny_model(tmp_path / "model")
+        digest = publish_model(tmp_path / "model", stack.names.work).digest
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def seen(*arguments: Any, **keywords: Any) -> Any:
+        begun.append(popen(*arguments, **keywords))
+        return begun[-1]
+
+    monkeypatch.setattr(registering.subprocess, "Popen", seen)
+    with pytest.raises(MissingError if patience is None else RegistryError) as raised:
+        register_model(Registry(), ObjectStore(stack.names.work), stack.unique, digest, {})
+    if patience is not None:
+        assert "did not load and answer in a fresh process within 0 seconds" in str(raised.value)
+    assert [one.returncode for one in begun] == [-signal.SIGKILL]
+    assert [path for path in tmp_path.iterdir() if path.name.startswith("avss-")] == []
 
 
 def test_what_a_version_says_of_itself_is_what_was_recorded(stack: Any) -> None:
