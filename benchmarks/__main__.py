@@ -38,7 +38,7 @@ COMMANDS = {
     "ray_scaling": "benchmarks/ray_scaling.py --model MODEL",
     "verifying": "-m benchmarks.verifying",
     "year": "-m benchmarks.year --out SCRATCH/year.json --picture docs/year.svg",
-    "growth": "-m benchmarks.growth --out docs/benchmarks/growth.svg --sizes 2 4 6 8 12 16",
+    "growth": "-m benchmarks.growth --out docs/benchmarks/growth.svg",
     "overhead": "-m benchmarks.overhead --out SCRATCH/demo",
 }
 _PICTURES = {"year": "../year.svg", "growth": "growth.svg"}

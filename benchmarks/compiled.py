@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 import torch
+from torch._dynamo.utils import counters
 
 from avss.architecture import find_stack
 from avss.loading import load_model
@@ -42,6 +43,8 @@ def main() -> None:
     ids = torch.randint(plain.config.vocab_size, (4, 256), generator=draw)
     seconds(plain, ids)
     first = seconds(compiled, ids)
+    if (graphs := counters["stats"]["unique_graphs"]) != 1:
+        raise SystemExit(f"the layers were compiled {graphs} times; once was expected")
     pairs = [(seconds(plain, ids), seconds(compiled, ids)) for _ in range(chosen.repeats)]
     ratios = [after / before for before, after in pairs]
     middle, usual = statistics.median(ratios), statistics.median(one for one, _ in pairs)

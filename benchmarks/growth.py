@@ -78,7 +78,7 @@ def main() -> None:
     """Measure, print how straight the lines are, plot."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="an SVG file")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[2, 4, 6, 8, 12, 16])
     parser.add_argument("--width", type=int, default=256)
     chosen = parser.parse_args()
     torch.set_num_threads(1)

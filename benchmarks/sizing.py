@@ -13,7 +13,7 @@ parameters, operations and bytes of the formulas against a model that is run her
 import argparse
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -188,9 +188,10 @@ HEAD = (
 )
 
 
-def table(head: tuple[str, ...], lines: Iterator[list[str]]) -> str:
+def table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
     """As Markdown."""
-    cells = [list(head), ["---"] * len(head), *lines]
+    named = list(head)
+    cells = [named, ["---"] * len(named), *lines]
     return "\n".join("| " + " | ".join(line) + " |" for line in cells)
 
 

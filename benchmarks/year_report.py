@@ -1,14 +1,16 @@
 """What a simulated year found, as Markdown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
+
+from benchmarks.sizing import table
 
 
 def report(found: Mapping[str, Any]) -> str:
     """What `benchmarks.year` writes as JSON, in tables for people."""
     audited, beside = found["audited"], found["beside_a_new_line"]
     facts = {
-        "entries of the record": found["entries"],
+        "entries of the record": str(found["entries"]),
         "changes": ", ".join(f"{n} {name}" for name, n in sorted(found["outcomes"].items())),
         "packs verified": ", ".join(found["packs_verified"]),
         "audited, without a finding": f"{audited['versions']} versions, {audited['files']} files",
@@ -18,16 +20,16 @@ def report(found: Mapping[str, Any]) -> str:
     told = "nothing to compare" if spread is None else "{1} ({0} to {2})".format(*spread)
     return "\n\n".join(
         [
-            _table(["what", "found"], facts.items()),
+            table(["what", "found"], facts.items()),
             "Seconds of a change over the record's length: medians, and the slope (Theil-Sen) with "
             "its 95 % limits",
-            _table(
+            table(
                 ["changes", "number", "first half", "second half", "a thousand entries"],
                 [[kind, *_trend(one)] for kind, one in found["curve"].items()],
             ),
             "After the year, the same change on its line and on a new one, in turns: entries, "
             "candidates tried, how it ended, seconds",
-            _table(
+            table(
                 ["old line", "new line"],
                 [[_change(one) for one in turn] for turn in beside["turns"]],
             ),
@@ -48,8 +50,3 @@ def _trend(one: Mapping[str, Any]) -> list[str]:
 
 def _change(one: Mapping[str, Any]) -> str:
     return f"{one['entries']}, {one['attempts']}, {one['outcome']}, {one['seconds']}"
-
-
-def _table(head: Sequence[str], rows: Any) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

@@ -6,15 +6,19 @@ import os
 import random
 import subprocess
 import sys
+import threading
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
 from avss.loading import load_tokenizer
 from benchmarks import year_report
 from benchmarks.__main__ import COMMANDS
-from benchmarks.overhead import timing
+from benchmarks.operators import products, shares
+from benchmarks.overhead import Clock, timing
 from deployments.reviews import Review
 from tests.flows.parts import WORDS, tiny_model
 
@@ -45,6 +49,26 @@ def test_a_benchmark_that_is_a_file_runs_as_one(name, tmp_path):
 def test_what_the_overhead_is_counted_beside_has_the_names_that_it_is_given():
     with timing() as clock:
         assert clock.calls == {}
+
+
+def test_what_runs_beside_the_main_thread_is_no_wall_time_of_the_overhead():
+    clock = Clock()
+    work = clock.timed("push", time.sleep)
+    beside = threading.Thread(target=work, args=(0.01,))
+    beside.start()
+    beside.join()
+    assert clock.calls == clock.wall == {}
+    work(0.01)
+    assert clock.calls == {"push": 1}
+    assert clock.wall["push"] >= 0.01
+
+
+def test_the_operators_of_a_product_are_told_as_products():
+    square = torch.randn(256, 256)
+    found = shares(lambda: [(square @ square).relu() for _ in range(20)])
+    assert sum(found.values()) == pytest.approx(1)
+    assert 0 < products(found) < 1
+    assert products({name: at for name, at in found.items() if name != "aten::mm"}) == 0
 
 
 @pytest.fixture

@@ -74,9 +74,8 @@ class ModelShelf:
     def take_in(self, source: str, revision: str | None) -> str:
         """Bring a base model from any source onto the shelf; returns its digest."""
         if source.startswith("s3://"):
-            folder = fetch_model(source, client=self._work.client)
-            work = self._work
-            return publish_model(folder, work.location.bucket, client=work.client).digest
+            bucket, client = self._work.location.bucket, self._work.client
+            return publish_model(fetch_model(source, client=client), bucket, client=client).digest
         return self.add(lambda out: folder_digest(materialize(source, out, revision=revision)))
 
     def add(

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from threading import Event, Timer
@@ -240,6 +241,32 @@ def test_a_model_that_fails_its_check_is_on_no_shelf_and_stops_travelling(s3, fo
     arrived = list(work.below(f"models/{folder_digest(folder).digest}").list())
     assert [one.key for one in arrived] == ["config.json"]
     assert list((home_folder() / "cache" / "models").iterdir()) == []
+
+
+class Interrupted(BaseException):
+    """What a person or the platform does to a process."""
+
+
+def test_an_interrupt_that_comes_while_only_the_upload_goes_on_ends_it_too(s3, folder):
+    work, main = ObjectStore(s3.names.work), threading.main_thread().ident
+
+    def interrupted(_signal, _frame):
+        raise Interrupted
+
+    def at_the_first_file(done, _total):
+        if done <= (folder / "config.json").stat().st_size:
+            time.sleep(0.5)  # the check is over by then
+            signal.pthread_kill(main, signal.SIGUSR1)
+            time.sleep(0.5)
+
+    before = signal.signal(signal.SIGUSR1, interrupted)
+    try:
+        with pytest.raises(Interrupted):
+            ModelShelf(work).add(written(folder), report=at_the_first_file)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    arrived = list(work.below(f"models/{folder_digest(folder).digest}").list())
+    assert [one.key for one in arrived] == ["config.json"]
 
 
 def test_an_upload_that_fails_beside_a_check_is_said_after_it(s3, folder, monkeypatch):

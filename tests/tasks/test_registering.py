@@ -95,12 +95,21 @@ def test_a_registration_that_fails_leaves_no_process_and_no_folder(
         begun.append(popen(*arguments, **keywords))
         return begun[-1]
 
+    class Scratch(tempfile.TemporaryDirectory):
+        """Tells what became of the process by the time that the folder goes."""
+
+        def cleanup(self) -> None:
+            ended.append([one.returncode for one in begun])
+            super().cleanup()
+
+    ended: list[list[int | None]] = []
+    monkeypatch.setattr(registering.tempfile, "TemporaryDirectory", Scratch)
     monkeypatch.setattr(registering.subprocess, "Popen", seen)
     with pytest.raises(MissingError if patience is None else RegistryError) as raised:
         register_model(Registry(), ObjectStore(stack.names.work), stack.unique, digest, {})
     if patience is not None:
         assert "did not load and answer in a fresh process within 0 seconds" in str(raised.value)
-    assert [one.returncode for one in begun] == [-signal.SIGKILL]
+    assert ended[-1] == [-signal.SIGKILL]
     assert [path for path in tmp_path.iterdir() if path.name.startswith("avss-")] == []
 
 
