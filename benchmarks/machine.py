@@ -11,9 +11,9 @@ from avss.precision import has_bfloat16
 
 def processor() -> str:
     """What decides how fast products are: instructions, and how many cores."""
-    tiles = " with AMX" if has_bfloat16(torch.device("cpu")) else ""
+    narrow = " with fast bfloat16" if has_bfloat16(torch.device("cpu")) else ""
     return (
-        f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}{tiles}, "
+        f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}{narrow}, "
         f"{os.cpu_count()} cores"
     )
 
