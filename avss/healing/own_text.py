@@ -7,6 +7,7 @@ and handed an empty turn writes questions and answers (Magpie, arXiv 2406.08464)
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,10 @@ def own_text(
     """Sequences of `length` tokens that `model` draws at temperature 1, `tokens` in all or more.
 
     Each goes on from one token of the vocabulary drawn at random; where the tokenizer has a chat
-    template, every other batch begins where a user's words would. Sequences are shorter where the
-    model has fewer positions or fewer tokens are asked for. `rows` are written at a time. The same
+    template, every other batch begins where a user's words would. A text that comes to its end is
+    followed by whatever the model puts there: an answer after a question, or another text.
+    Sequences are shorter where the model has fewer positions or fewer tokens are asked for; `rows`
+    are written at a time. What the model itself says of how it writes is left aside. The same
     model, seed and machine give the same text. `progress` is called with (tokens written, tokens
     asked for). Raises InputError for less than two tokens or a model that does not generate.
     """
@@ -50,13 +53,11 @@ def own_text(
         do_sample=True,
         top_k=0,
         max_new_tokens=length,
-        min_new_tokens=length,
-        eos_token_id=None,
         pad_token_id=0,
         use_cache=True,
     )
     written: list[list[int]] = []
-    with torch.random.fork_rng(), torch.inference_mode():
+    with torch.random.fork_rng(), torch.inference_mode(), _unguided(model):
         torch.manual_seed(seed)
         openings = _openings(turn, start, _words(model, tokenizer), rows)
         while len(written) * length < tokens:
@@ -87,6 +88,19 @@ def kept(path: Path, tokens: int, write: Callable[[], list[list[int]]]) -> list[
     draft.write_text(json.dumps({"tokens": tokens, "rows": rows}))
     draft.replace(path)
     return rows
+
+
+@contextmanager
+def _unguided(model: Any) -> Iterator[None]:
+    """`model` without its own generation settings, which stand in where a call leaves some out.
+
+    They name the tokens at which writing stops, and with many models a temperature below 1.
+    """
+    guided, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = guided
 
 
 def _openings(

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, GenerationConfig
 
 from avss.errors import InputError
 from avss.healing.own_text import own_text
@@ -48,6 +48,22 @@ def test_randomness_outside_is_left_as_it_was(llama, words):
     torch.manual_seed(7)
     own_text(llama, words, tokens=40, length=20)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_it_writes_past_ends_and_as_the_model_does_without_settings(llama, words):
+    plain = own_text(llama, words, tokens=100, length=20)
+    guided = GenerationConfig(eos_token_id=list(range(96)), temperature=0.01, do_sample=True)
+    llama.generation_config = guided
+    assert own_text(llama, words, tokens=100, length=20) == plain
+    assert llama.generation_config is guided
+
+
+def test_the_models_settings_come_back_after_an_error(llama, words, monkeypatch):
+    before = llama.generation_config
+    monkeypatch.setattr(llama, "forward", lambda **_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        own_text(llama, words, tokens=100, length=20)
+    assert llama.generation_config is before
 
 
 def test_sequences_end_where_the_positions_do(llama, words):
