@@ -107,10 +107,11 @@ def load_data(
     *,
     limit: int | None,
 ) -> Data:
-    """Shuffle the reviews (seed 0): 379 to measure, 40 held out, 20 to probe, the rest to train on.
+    """Shuffle the reviews (seed 0): 379 to measure, 40 held out, 20 to score, the rest to train on.
 
-    The first 70 of the rest fit the closed form. Of the first 209 texts that the base wrote a
-    tenth is held out, another tenth fits the closed form; all that is not held out trains.
+    The first 10 that are scored probe, with 5 texts of about as many tokens that the base wrote;
+    the first 70 of the rest fit the closed form. Of the first 209 texts that the base wrote a tenth
+    is held out, another tenth fits the closed form; all that is not held out or probed on trains.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     records = [asdict(review) for review in read_reviews(reviews, scratch)]
@@ -119,16 +120,17 @@ def load_data(
     texts = [record["text"] for record in records]
     tokens = tokenize(tokenizer, texts, max_length=_LONGEST)
     prompts = tokenize(tokenizer, [fill(_PROMPT, record) for record in records], max_length=None)
-    held, probed, rest = 379, 419, 439
+    held, scored, rest = 379, 419, 439
     first = own[:209]
+    probed = range(2, 52, 10)
     return Data(
         fit=tokens[rest : rest + 70] + first[1::10],
-        held_out=tokens[held:probed] + first[::10],
-        probe=tokens[probed:rest],
+        held_out=tokens[held:scored] + first[::10],
+        probe=tokens[scored : scored + 10] + [own[at] for at in probed],
         train=tokens[rest:]
         + [prompt for prompt in prompts[rest:] if len(prompt) <= _LONGEST]
-        + [row for at, row in enumerate(own) if at % 10 or at >= len(first)],
-        scored=texts[probed:rest],
+        + [row for at, row in enumerate(own) if at not in probed and (at % 10 or at >= len(first))],
+        scored=texts[scored:rest],
         measured=(
             Measured("reviews", REVIEW_KPIS, records[:held][:limit]),
             Measured("questions", QUESTION_KPIS, _questions(questions)[:limit]),
