@@ -12,6 +12,7 @@ COURSE_FIELDS = (
     "selection.score",
     "selection.shortlist",
     "selection.probe_tokens",
+    "selection.own_text_share",
     "calibration.max_tokens",
     "healing.methods",
     "healing.gated",
@@ -64,7 +65,7 @@ def _course(policy: Policy) -> list[str]:
     return [
         f"At each step the {selection.shortlist} layers of lowest {selection.score} are proposed, "
         f"scored on at most {policy.calibration.max_tokens:,} tokens; each of them is measured on "
-        f"{selection.probe_tokens:,} tokens.",
+        f"{selection.probe_tokens:,} tokens{_own(selection.own_text_share)}.",
         f"The layers that cost least are removed, what is left is repaired by {methods} "
         f"({_KEPT[policy.healing.gated]}), and judged; after {policy.limits.attempts_per_step} "
         "refused layers no more steps are tried.",
@@ -72,6 +73,10 @@ def _course(policy: Policy) -> list[str]:
         "A check of drift raises a false alarm on unchanged data in at most "
         f"{1 - policy.drift.data.confidence:.0%} of the cases.",
     ]
+
+
+def _own(share: float) -> str:
+    return f", {share:.0%} of them the base model's own text" if share else ""
 
 
 def _texts(examples: int) -> str:

@@ -53,7 +53,11 @@ class Selection(Frozen):
     shortlist: Ordinal = 5
     """Layers that are proposed and then measured."""
     probe_tokens: Ordinal = 8192
-    """Tokens of calibration text that each of them is measured on."""
+    """Tokens that each of them is measured on."""
+    own_text_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of these tokens that the base model writes itself, once a change; the others are
+    calibration text. With some, layers are chosen less at the cost of what the model knows beyond
+    the business's data."""
 
 
 class Calibration(Frozen):

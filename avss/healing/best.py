@@ -14,16 +14,13 @@ from avss.digests import source_digest
 from avss.errors import InputError
 from avss.healing.closed_form import heal_closed_form
 from avss.healing.distillation import DistillationPlan, distil
-from avss.healing.own_text import kept, own_text
+from avss.healing.own_text import kept_text
 from avss.healing.report import HealingReport, Method, Tried
 from avss.language_loss import mean_loss
 from avss.loading import load_model, load_tokenizer, placement_of
-from avss.memory import within_memory
 
 _MAX_LENGTH = 512
 """Tokens of a text that heal; what is longer is cut."""
-_ROWS = 64
-"""Texts that the base writes at a time, where memory suffices."""
 JUDGES = 5
 """One text in so many judges the healing, the others fit it."""
 
@@ -182,15 +179,7 @@ def _own(
     tokens = round(theirs * training.own_share / (1 - training.own_share))
     if tokens < 2:
         return []
-
-    def written() -> list[list[int]]:
-        return within_memory(
-            lambda rows: own_text(base, tokenizer, tokens=tokens, rows=rows, progress=progress),
-            _ROWS,
-            base,
-        )
-
-    return written() if training.own_text is None else kept(training.own_text, tokens, written)
+    return kept_text(base, tokenizer, training.own_text, tokens=tokens, progress=progress)
 
 
 def _joined(reports: Sequence[HealingReport]) -> HealingReport:

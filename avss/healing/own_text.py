@@ -15,8 +15,11 @@ import torch
 from transformers import GenerationConfig
 
 from avss.errors import InputError
+from avss.memory import within_memory
 from avss.placement import entry_device
 
+_ROWS = 64
+"""Texts that are written at a time, where memory suffices."""
 _MARK = "\N{OBJECT REPLACEMENT CHARACTER}"
 
 
@@ -26,19 +29,19 @@ def own_text(
     *,
     tokens: int,
     length: int = 192,
-    rows: int = 64,
+    rows: int = _ROWS,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[list[int]]:
-    """Sequences of `length` tokens that `model` draws at temperature 1, `tokens` in all or more.
+    """Sequences of one length that `model` draws at temperature 1, `tokens` in all or few more.
 
     Each goes on from one token of the vocabulary drawn at random; where the tokenizer has a chat
     template, every other batch begins where a user's words would. A text that comes to its end is
     followed by whatever the model puts there: an answer after a question, or another text.
-    Sequences are shorter where the model has fewer positions or fewer tokens are asked for; `rows`
-    are written at a time. What the model itself says of how it writes is left aside. The same
-    model, seed and machine give the same text. `progress` is called with (tokens written, tokens
-    asked for). Raises InputError for less than two tokens or a model that does not generate.
+    `length` is the most, the model's positions allowing; `rows` are written at a time. What the
+    model itself says of how it writes is left aside. The same model, seed and machine give the same
+    text. `progress` is called with (tokens written, tokens asked for). Raises InputError for less
+    than two tokens or a model that does not generate.
     """
     if not model.can_generate() or model.config.is_encoder_decoder:
         raise InputError(f"A {type(model).__name__} does not write text to heal with.")
@@ -48,7 +51,9 @@ def own_text(
     length = min(length, tokens, positions - longest)
     if length < 2:
         raise InputError(f"Text of {length} tokens teaches nothing: ask for 2 or more.")
-    rows = min(rows, -(-tokens // length))
+    texts = -(-tokens // length)
+    length = -(-tokens // texts)
+    rows = min(rows, texts)
     sampling = GenerationConfig(
         do_sample=True,
         top_k=0,
@@ -70,23 +75,36 @@ def own_text(
             written += drawn[:, : prompt.shape[1] + length].tolist()
             if progress is not None:
                 progress(min(len(written) * length, tokens), tokens)
-    return written[: -(-tokens // length)]
+    return written[:texts]
 
 
-def kept(path: Path, tokens: int, write: Callable[[], list[list[int]]]) -> list[list[int]]:
-    """What `write` gives for so many `tokens`: from the file at `path`, or written and kept there.
+def kept_text(
+    model: Any,
+    tokenizer: Any,
+    path: Path | None,
+    *,
+    tokens: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[list[int]]:
+    """`own_text`, from the file at `path`, or written, as many rows at a time as memory holds.
 
-    Whose text it is, `path` says; a file of another number of tokens is replaced.
+    Whose text it is, `path` says; what was written is kept there, and a file of another number of
+    tokens is replaced. Raises what `own_text` raises, and InputError where memory does not suffice.
     """
-    if path.exists():
+    if path is not None and path.exists():
         found = json.loads(path.read_text())
         if found["tokens"] == tokens:
             return [list(map(int, row)) for row in found["rows"]]
-    rows = write()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".writing")
-    draft.write_text(json.dumps({"tokens": tokens, "rows": rows}))
-    draft.replace(path)
+    rows = within_memory(
+        lambda rows: own_text(model, tokenizer, tokens=tokens, rows=rows, progress=progress),
+        _ROWS,
+        model,
+    )
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".writing")
+        draft.write_text(json.dumps({"tokens": tokens, "rows": rows}))
+        draft.replace(path)
     return rows
 
 

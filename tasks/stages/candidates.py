@@ -13,9 +13,11 @@ from avss.healing.best import JUDGES, Training, first_tokens, heal, split_text
 from avss.healing.checkpoint import ForeignCheckpointError
 from avss.healing.closed_form import FewTokensWarning
 from avss.healing.distillation import DistillationPlan
+from avss.healing.own_text import kept_text
 from avss.healing.report import HealingReport
 from avss.kpis.asked import asked
 from avss.kpis.subject import Subject
+from avss.language_loss import require_causal
 from avss.scoring.observations import Observations
 from avss.scoring.observer import Source
 from avss.selection import shortlist
@@ -110,10 +112,13 @@ def try_shortlist(job: Job, state: State, action: ProbeShortlist) -> ShortlistPr
     """
     change = change_of(state)
     _, tokenizer = job.models.reader(change.model)
-    budget = job.policy.selection.probe_tokens
     published, scored = _scores(job, state, action.step)
+    own_tokens = _own_tokens(job)
+    budget = job.policy.selection.probe_tokens - own_tokens
     sequences = first_tokens(tokenizer, job.texts(pinned(change).manifest), budget)
     try:
+        if own_tokens:
+            sequences += _own_text(job, change, own_tokens)
         beside = set(published[:1]) - set(action.shortlist)
         layers = (*action.shortlist, *beside)
         found = job.compute.probe(change.model, sequences, layers, progress=job.report)
@@ -124,10 +129,25 @@ def try_shortlist(job: Job, state: State, action: ProbeShortlist) -> ShortlistPr
         document = found.to_json() | {
             "order": order,
             "scoring_forward_equivalents": scored / found.tokens,
+            "own_tokens": own_tokens,
         }
     return ShortlistProbed(
         step=action.step, probe=job.documents.put(document), order=tuple(document["order"])
     )
+
+
+def _own_tokens(job: Job) -> int:
+    """How much of the probe's text the base writes; one token is no text."""
+    selection = job.policy.selection
+    tokens = round(selection.probe_tokens * selection.own_text_share)
+    return tokens if tokens > 1 else 0
+
+
+def _own_text(job: Job, change: ChangeState, tokens: int) -> list[list[int]]:
+    """What the base wrote to choose layers on: once a change, the same for every step."""
+    base, path = job.models.load(change.opened.base_model), _kept(change) / "probe.json"
+    require_causal(base.model)
+    return kept_text(base.model, base.tokenizer, path, tokens=tokens, progress=job.report)
 
 
 def _scores(job: Job, state: State, step: int) -> tuple[list[int], int]:

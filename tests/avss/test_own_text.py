@@ -68,7 +68,12 @@ def test_the_models_settings_come_back_after_an_error(llama, words, monkeypatch)
 
 def test_sequences_end_where_the_positions_do(llama, words):
     llama.config.max_position_embeddings = 16
-    assert {len(row) for row in own_text(llama, words, tokens=100)} == {16}
+    assert {len(row) for row in own_text(llama, words, tokens=150)} == {16}
+
+
+def test_texts_are_of_one_length_so_that_little_more_is_written(llama, words):
+    rows = own_text(llama, words, tokens=100, length=30)
+    assert [len(row) for row in rows] == [26] * 4
 
 
 def test_progress_counts_to_what_was_asked_for(llama, words):

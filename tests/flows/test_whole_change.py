@@ -284,6 +284,21 @@ def test_a_policy_that_cannot_be_met_begins_nothing(world):
     assert recorded(world) == []
 
 
+def test_layers_are_chosen_on_the_bases_own_text_too(world):
+    world.rewrite("policy.yaml", selection={"probe_tokens": 400, "own_text_share": 0.5})
+    world.here("optimize", "--config", "run.yaml", code=4)
+    probe = world.view.documents.get(change_of(world).steps[0].probed.probe)
+    (path,) = (world.home / "cache" / "healing").rglob("probe.json")
+    kept = json.loads(path.read_text())
+    assert probe["own_tokens"] == kept["tokens"] == 200
+    own = sum(len(row) - 1 for row in kept["rows"])
+    assert 190 < own < 210
+    assert 150 < probe["tokens"] - own <= 200
+    model, tokenizer = (load(world.folder / "model") for load in (load_model, load_tokenizer))
+    assert kept["rows"] == own_text(model, tokenizer, tokens=200)
+    assert "50% of them the base model's own text" in world.here("policy", "explain", "policy.yaml")
+
+
 def test_what_the_rules_refuse_is_followed_by_the_way_before_it(sure_world):
     """No candidate keeps all of a KPI for certain, so both ways are tried.
 
