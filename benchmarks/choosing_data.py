@@ -110,8 +110,9 @@ def load_data(
     """Shuffle the reviews (seed 0): 379 to measure, 40 held out, 20 to score, the rest to train on.
 
     The first 10 that are scored probe, with 5 texts of about as many tokens that the base wrote;
-    the first 70 of the rest fit the closed form. Of the first 209 texts that the base wrote a tenth
-    is held out, another tenth fits the closed form; all that is not held out or probed on trains.
+    the first 70 of the rest fit the closed form, every other as the sentiment's prompt. Of the
+    first 209 texts that the base wrote a tenth is held out, another tenth fits the closed form; all
+    that is not held out or probed on trains.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     records = [asdict(review) for review in read_reviews(reviews, scratch)]
@@ -124,11 +125,11 @@ def load_data(
     first = own[:209]
     probed = range(2, 52, 10)
     return Data(
-        fit=tokens[rest : rest + 70] + first[1::10],
+        fit=tokens[rest : rest + 70 : 2] + _short(prompts[rest + 1 : rest + 70 : 2]) + first[1::10],
         held_out=tokens[held:scored] + first[::10],
         probe=tokens[scored : scored + 10] + [own[at] for at in probed],
         train=tokens[rest:]
-        + [prompt for prompt in prompts[rest:] if len(prompt) <= _LONGEST]
+        + _short(prompts[rest:])
         + [row for at, row in enumerate(own) if at not in probed and (at % 10 or at >= len(first))],
         scored=texts[scored:rest],
         measured=(
@@ -136,6 +137,11 @@ def load_data(
             Measured("questions", QUESTION_KPIS, _questions(questions)[:limit]),
         ),
     )
+
+
+def _short(prompts: list[list[int]]) -> list[list[int]]:
+    """Without those that would have to be cut, for they ask at their end."""
+    return [prompt for prompt in prompts if len(prompt) <= _LONGEST]
 
 
 def _questions(wheel: Path) -> list[Record]:

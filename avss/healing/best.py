@@ -63,8 +63,9 @@ def heal(
     """Heal `candidate`, which is `base` without some layers, by the `methods`, one after the other.
 
     Each method starts from the best model so far and is judged on `held_out`; the cut itself always
-    counts ("none"). Distillation comes last, since it starts best from what is healed already; it
-    also learns from `prompts`, what the model will be asked, and from text of the base's own.
+    counts ("none"). Each also learns from `prompts`, what the model will be asked: the closed form
+    from one for every other text, instead of it. Distillation comes last, since it starts best from
+    what is healed already; it learns from text of the base's own, too.
     The report holds every method with its loss. Neither model given is changed. `progress` is
     called with (done, in all): layers of the closed form, then tokens of the base's own text, then
     tokens trained on.
@@ -73,10 +74,11 @@ def heal(
     """
     best, reports = candidate, list[HealingReport]()
     if "closed_form" in methods:
+        texts, asked = (sequences[::2], prompts[1::2]) if prompts else (sequences, ())
         best, report = heal_closed_form(
-            best, base, sequences, held_out, batch_tokens=batch_tokens, progress=progress
+            best, base, [*texts, *asked], held_out, batch_tokens=batch_tokens, progress=progress
         )
-        reports.append(report)
+        reports.append(replace(report, prompts=len(asked)))
     if "distilled" in methods:
         given = _within([*sequences, *prompts], training)
         text = [*given, *_own(base, tokenizer, given, training, progress)]
@@ -89,8 +91,8 @@ def heal(
             checkpoint=training.checkpoint,
             progress=None if progress is None else lambda at: progress(at.tokens, at.budget),
         )
-        asked = set(map(id, prompts))
-        reports.append(replace(report, prompts=sum(id(one) in asked for one in given)))
+        known = set(map(id, prompts))
+        reports.append(replace(report, prompts=sum(id(one) in known for one in given)))
     if not reports:
         return candidate, _untouched(candidate, base, held_out, batch_tokens)
     return best, _joined(reports)

@@ -240,7 +240,7 @@ def _lessons(
 ) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
     """Tokens of calibration text to fit and to judge on; what the KPIs ask of the former.
 
-    The last is empty where nothing is distilled, for nothing else learns from it.
+    The last is empty where nothing is healed.
     """
     budget = job.policy.calibration.max_tokens
     teach, judge = split_text(job.calibration(manifest))
@@ -248,7 +248,7 @@ def _lessons(
         first_tokens(base.tokenizer, [record["text"] for record in records], tokens)
         for records, tokens in ((teach, budget - budget // JUDGES), (judge, budget // JUDGES))
     )
-    if "distilled" not in methods:
+    if methods == ("none",):
         return fit, held_out, []
     subject = Subject(base.model, base.tokenizer, batch_tokens=_MAX_LENGTH)
     return fit, held_out, asked(subject, job.suite, teach[: len(fit)], max_length=_MAX_LENGTH)
