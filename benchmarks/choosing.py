@@ -232,11 +232,11 @@ def options() -> argparse.Namespace:
     parser.add_argument("--lines", type=Path, default=Path("docs/choosing"))
     parser.add_argument("--counts", type=int, nargs="+", default=[3, 5, 7, 8])
     parser.add_argument("--methods", nargs="+", choices=names, default=names, metavar="METHOD")
-    parser.add_argument("--training-tokens", type=int, default=650_000)
+    parser.add_argument("--training-tokens", type=int, default=600_000)
     parser.add_argument(
-        "--text-weight", type=float, default=0.1, help="of the loss; the rest is the teacher's"
+        "--text-weight", type=float, default=0.3, help="of the loss; the rest is the teacher's"
     )
-    parser.add_argument("--own-tokens", type=int, default=240_000)
+    parser.add_argument("--own-tokens", type=int, default=150_000)
     parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="float32")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--threads", type=int, default=2)
