@@ -64,8 +64,8 @@ def heal(
 
     Each method starts from the best model so far and is judged on `held_out`; the cut itself always
     counts ("none"). Each also learns from `prompts`, what the model will be asked: the closed form
-    from one for every other text, instead of it. Distillation comes last, since it starts best from
-    what is healed already; it learns from text of the base's own, too.
+    from every other one, instead of as many texts. Distillation comes last, since it starts best
+    from what is healed already; it learns from text of the base's own, too.
     The report holds every method with its loss. Neither model given is changed. `progress` is
     called with (done, in all): layers of the closed form, then tokens of the base's own text, then
     tokens trained on.
@@ -74,7 +74,8 @@ def heal(
     """
     best, reports = candidate, list[HealingReport]()
     if "closed_form" in methods:
-        texts, asked = (sequences[::2], prompts[1::2]) if prompts else (sequences, ())
+        asked = prompts[1::2]
+        texts = [one for at, one in enumerate(sequences) if at % 2 == 0 or at > 2 * len(asked)]
         best, report = heal_closed_form(
             best, base, [*texts, *asked], held_out, batch_tokens=batch_tokens, progress=progress
         )

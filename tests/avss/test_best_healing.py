@@ -159,6 +159,15 @@ def test_what_the_model_will_be_asked_is_kept_better_when_it_is_taught(
     assert missed(prompts) < share * missed(())
 
 
+def test_few_prompts_take_the_place_of_few_texts(sharp, words, text):
+    cut, prompts = remove_layers(sharp, [3]), [tokens[:12] for tokens in text[80:84]]
+    _, report = heal(
+        cut, sharp, words, text[:80], text[80:], methods=("closed_form",), prompts=prompts
+    )
+    taught = [text[0], text[2], *text[4:80], prompts[1], prompts[3]]
+    assert (report.prompts, report.tokens) == (2, sum(map(len, taught)))
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.0])
 def test_a_share_that_cannot_be_is_refused(share):
     with pytest.raises(InputError, match="own_share"):
