@@ -77,7 +77,13 @@ def heal(
         asked = prompts[1::2]
         texts = [one for at, one in enumerate(sequences) if at % 2 == 0 or at > 2 * len(asked)]
         best, report = heal_closed_form(
-            best, base, [*texts, *asked], held_out, batch_tokens=batch_tokens, progress=progress
+            best,
+            base,
+            texts,
+            held_out,
+            prompts=asked,
+            batch_tokens=batch_tokens,
+            progress=progress,
         )
         reports.append(replace(report, prompts=len(asked)))
     if "distilled" in methods:

@@ -9,8 +9,9 @@ attention's output projection is fitted as well. No parameter is added.
 
 import copy
 import warnings
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ from avss.healing.report import HealingReport, LayerFit, SkippedLayer, Tried, fi
 from avss.healing.ridge import Choice, RidgeStatistics, choose
 from avss.language_loss import LossSum, mean_loss, require_causal
 from avss.memory import within_memory
+from avss.precision import fast_matrices
 from avss.replay import Replay
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Penalties tried at every layer, relative to the mean power of its inputs."""
+
+_ENDS = 0.25
+"""What the end of a prompt adds, as a multiple of what its tokens count together."""
 
 _FEW = 16
 """Tokens that show which of a layer's maps writes into the hidden state."""
@@ -50,14 +55,16 @@ def heal_closed_form(
     sequences: Sequence[Sequence[int]],
     held_out: Sequence[Sequence[int]],
     *,
+    prompts: Sequence[Sequence[int]] = (),
     batch_tokens: int = 1024,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple["PreTrainedModel", HealingReport]:
     """Heal `candidate`, which is `base` without some layers, towards `base`.
 
-    Fits on `sequences`, picks every layer's ridge strength on `held_out`, and compares the whole
-    model's loss there with the candidate's: if it is not lower, the candidate is handed back as it
-    was ("none"). Neither model given is changed; the healed one shares every weight it did not fit.
+    Fits on `sequences`, and on `prompts` with more weight at their ends, where KPIs read; picks
+    every layer's ridge strength on `held_out`, and compares the whole model's loss there with the
+    candidate's: if it is not lower, the candidate is handed back as it was ("none"). Neither model
+    given is changed; the healed one shares every weight it did not fit.
     Memory holds one hidden state of each model for every token, never all layers'.
     `progress` is called with (layers done, layers in all).
 
@@ -65,11 +72,13 @@ def heal_closed_form(
     UnsupportedArchitectureError for a model that does not predict the next token.
     """
     require_causal(base)
-    fit, judge = _usable(sequences, "healing"), _usable(held_out, "held-out")
+    texts, judge = _usable(sequences, "healing"), _usable(held_out, "held-out")
+    fit = [*texts, *(tokens for tokens in prompts if len(tokens) > 1)]
+    asks = range(len(texts), len(fit))
 
     def fitted(size: int) -> tuple["PreTrainedModel", _Healing, tuple[LossSum, LossSum]]:
         healed = share_weights(candidate)
-        healing = _Healing(healed, base, fit, judge, size)
+        healing = _Healing(healed, base, fit, judge, asks, size)
         healing.run(progress)
         return healed, healing, healing.losses()
 
@@ -116,6 +125,7 @@ class _Healing:
         base: "PreTrainedModel",
         fit: Sequence[Sequence[int]],
         judge: Sequence[Sequence[int]],
+        asks: Collection[int],
         batch_tokens: int,
     ) -> None:
         stack, whole = find_stack(healed), find_stack(base)
@@ -131,6 +141,7 @@ class _Healing:
             for judging, sequences in ((False, fit), (True, judge))
             for batch in token_batches(sequences, batch_tokens=batch_tokens)
         ]
+        self._asks = asks
         first = self._batches[0][0]
         self._few = TokenBatch(
             first.input_ids[:1, :_FEW], first.attention_mask[:1, :_FEW], first.rows[:1]
@@ -265,27 +276,34 @@ class _Healing:
         for (batch, judging), entering, wanted in zip(
             self._batches, self._ours, self._theirs, strict=True
         ):
-            with reading(projection.module) as read:
+            with reading(projection.module) as read, _precision(judging, entering):
                 leaving = self._healed.begin(batch).step(position, entering)
             real = batch.attention_mask.bool().to(leaving.device)
             inputs = projection.inputs(read[0][real])
             target = wanted.to(leaving.device)[real].float()
             missing = target - leaving[real].float()
+            weight = _relative_weight(target)
+            if not judging:
+                weight *= _counted(batch, self._asks).to(weight.device)[real].sqrt()
             (judge if judging else fit).add(
-                inputs, inputs @ old + missing / projection.gain, _relative_weight(target)
+                inputs, inputs @ old + missing / projection.gain, weight
             )
         return fit, judge
 
     @torch.no_grad()
     def _advance_base(self, start: int, stop: int) -> None:
-        for index, (batch, _) in enumerate(self._batches):
-            self._theirs[index] = _walk(self._base, batch, range(start, stop), self._theirs[index])
+        for index, (batch, judging) in enumerate(self._batches):
+            with _precision(judging, self._theirs[index]):
+                self._theirs[index] = _walk(
+                    self._base, batch, range(start, stop), self._theirs[index]
+                )
 
     @torch.no_grad()
     def _advance_ours(self, position: int) -> None:
-        for index, (batch, _) in enumerate(self._batches):
+        for index, (batch, judging) in enumerate(self._batches):
             one = range(position, position + 1)
-            self._ours[index] = _walk(self._healed, batch, one, self._ours[index])
+            with _precision(judging, self._ours[index]):
+                self._ours[index] = _walk(self._healed, batch, one, self._ours[index])
 
     def _skip(self, layer: int, reason: str) -> None:
         self.skipped.append(SkippedLayer(layer, reason))
@@ -305,6 +323,21 @@ def _walk(replay: Replay, batch: TokenBatch, positions: range, hidden: Tensor) -
     for position in positions:
         hidden = walk.step(position, hidden)
     return hidden
+
+
+def _precision(judging: bool, hidden: Tensor) -> AbstractContextManager[Any]:
+    """Text that is fitted on may be rounded to bfloat16; what judges gives exact losses."""
+    return nullcontext() if judging else fast_matrices(hidden.device)
+
+
+def _counted(batch: TokenBatch, asks: Collection[int]) -> Tensor:
+    """How often each token of a batch (B, T) counts: once, and the ends of prompts more."""
+    counted = batch.attention_mask.float()
+    lengths = batch.attention_mask.sum(dim=1).tolist()
+    for at, (row, length) in enumerate(zip(batch.rows, lengths, strict=True)):
+        if row in asks:
+            counted[at, length - 1] += _ENDS * length
+    return counted
 
 
 def _relative_weight(target: Tensor) -> Tensor:

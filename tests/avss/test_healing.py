@@ -21,6 +21,7 @@ from transformers import (
     LlamaForCausalLM,
 )
 
+from avss import precision
 from avss.architecture import find_stack
 from avss.cutting.pruning import remove_layers
 from avss.errors import InputError
@@ -267,13 +268,49 @@ def test_little_text_stays_sound_and_warns(base, judge):
     assert all(torch.isfinite(weight).all() for weight in healed.parameters())
 
 
-def test_padding_and_batching_do_not_matter(base, text, judge):
+def test_padding_and_batching_do_not_matter(base, text, judge, monkeypatch):
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: False)
     candidate = remove_layers(base, [3])
     uneven = [tokens[: 5 + row % 20] for row, tokens in enumerate(text)]
     one, _ = heal_closed_form(candidate, base, uneven, judge, batch_tokens=25)
     other, _ = heal_closed_form(candidate, base, uneven, judge, batch_tokens=4096)
     for mine, yours in zip(one.parameters(), other.parameters(), strict=True):
         assert torch.allclose(mine, yours, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", BUILD)
+def test_products_in_bfloat16_heal_as_well_and_losses_stay_exact(name, monkeypatch):
+    base = model_of(name)
+    text, judge = written_by(base, 64, seed=1), written_by(base, 40, seed=2)
+    found = []
+    for fast in (False, True):
+        monkeypatch.setattr(precision, "has_bfloat16", lambda device, fast=fast: fast)
+        healed, report = heal_closed_form(remove_layers(base, [3]), base, text, judge)
+        assert report.loss_after == pytest.approx(loss_of(healed, judge), rel=1e-5)
+        assert report.loss_of_base == pytest.approx(loss_of(base, judge), rel=1e-5)
+        found.append(report)
+    exact, rounded = found
+    won = exact.loss_before - exact.loss_after
+    assert rounded.loss_before - rounded.loss_after == pytest.approx(won, rel=0.1)
+    assert rounded.loss_after != exact.loss_after or not exact.fits
+
+
+def test_what_follows_a_prompt_is_fitted_closer(base, text, judge):
+    cut, asked = remove_layers(base, [3]), written_by(base, 32, seed=7, length=11)
+    plain, _ = heal_closed_form(cut, base, [*text, *asked], judge)
+    heeded, report = heal_closed_form(cut, base, text, judge, prompts=[*asked, [4]])
+    assert report.tokens == 64 * 25 + 32 * 12
+    missed = [moved_after(asked, model, base) for model in (plain, heeded)]
+    assert missed[1] < 0.97 * missed[0]
+
+
+@torch.no_grad()
+def moved_after(prompts, model, base):
+    """KL divergence of what comes after prompts from what comes in the base."""
+    ours, theirs = (
+        one(input_ids=torch.tensor(prompts)).logits[:, -1].log_softmax(-1) for one in (model, base)
+    )
+    return float(functional.kl_div(ours, theirs, log_target=True, reduction="batchmean"))
 
 
 def test_a_healed_model_reloads_without_code_of_ours(base, text, judge, tmp_path):

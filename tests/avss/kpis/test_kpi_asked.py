@@ -39,7 +39,8 @@ def subject(llama, tokenizer):
 
 
 def prompts_of(subject, *kpis, records=RECORDS, max_length=64):
-    return asked(subject, load_kpis({"kpis": list(kpis)}), records, max_length=max_length)
+    suite, config = load_kpis({"kpis": list(kpis)}), subject.model.config
+    return asked(config, subject.tokenizer, suite, records, max_length=max_length)
 
 
 def test_a_prompt_ends_where_the_kpi_reads_its_answer(subject):
