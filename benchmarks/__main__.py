@@ -33,6 +33,7 @@ COMMANDS = {
     "compiled": "-m benchmarks.compiled",
     "layer_by_layer": "benchmarks/layer_by_layer.py",
     "distilling": "-m benchmarks.distilling",
+    "closed_form": "-m benchmarks.closed_form",
     "kpis": "benchmarks/kpis.py --records 16 --repeats 2",
     "s3_transfer": "-m benchmarks.s3_transfer",
     "ray_scaling": "benchmarks/ray_scaling.py --model MODEL",

@@ -47,7 +47,7 @@ def main() -> None:
         "every weight": lambda: _train(cut, base, text, rank=0),
         "adapters of rank 16": lambda: _train(cut, base, text, rank=16),
     }
-    _print("way", ways, "teacher's pass", chosen.repeats)
+    print_ways("way", ways, "teacher's pass", chosen.repeats)
     print()
     ours, theirs = (torch.randn(8, 128, words, generator=draw).bfloat16() for _ in range(2))
     came = torch.randint(words, (8, 127), generator=draw)
@@ -55,7 +55,7 @@ def main() -> None:
         f"loss in blocks of {size} MiB": lambda size=size: _loss(ours, theirs, came, size)
         for size in _BLOCKS
     }
-    _print("way", blocks, next(iter(blocks)), chosen.repeats)
+    print_ways("way", blocks, next(iter(blocks)), chosen.repeats)
 
 
 @torch.no_grad()
@@ -76,7 +76,10 @@ def _loss(student: torch.Tensor, teacher: torch.Tensor, came: torch.Tensor, size
     loss.soft_cross_entropy(logits, teacher, came, 0.7, 0.3).backward()
 
 
-def _print(head: str, ways: Mapping[str, Callable[[], Any]], against: str, repeats: int) -> None:
+def print_ways(
+    head: str, ways: Mapping[str, Callable[[], Any]], against: str, repeats: int
+) -> None:
+    """Run each way in turn, `repeats` times, and print a table of processor time."""
     spent: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(repeats + 1):
         for name, run in ways.items():
