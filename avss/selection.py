@@ -2,15 +2,14 @@
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from avss.architecture import find_stack
-from avss.batching import TokenBatch, token_batches
+from avss.batching import token_batches
 from avss.errors import InputError
 from avss.language_loss import require_causal, row_nats
 from avss.memory import within_memory
@@ -21,19 +20,14 @@ if TYPE_CHECKING:
 
     from avss.scoring.scores import LayerScores
 
-ENDS = 0.5
-"""What a nat of change after the prompts weighs against a nat a token of text."""
-
 
 @dataclass(frozen=True)
 class ProbeResult:
     """What it would cost to leave out each short-listed layer, layers numbered as in the original.
 
-    Losses are mean nats a predicted token over the same `tokens` tokens. `ends` is how far what
-    comes after a prompt moves, where a KPI reads: KL(model || model without the layer) in nats, a
-    mean over `prompts` prompts; empty without any. A forward equivalent is one pass of the whole
-    current model over the tokens, by multiplied weights; SLEB (arXiv 2402.09025) would have made
-    one pass for every layer that is left.
+    Losses are mean nats a predicted token over the same `tokens` tokens. A forward equivalent is
+    one pass of the whole current model over them, by multiplied weights; SLEB (arXiv 2402.09025)
+    would have made one pass for every layer that is left.
     """
 
     losses: Mapping[int, float]
@@ -41,28 +35,17 @@ class ProbeResult:
     tokens: int
     forward_equivalents: float
     sleb_forward_equivalents: float
-    prompts: int = 0
-    ends: Mapping[int, float] = field(default_factory=dict)
-
-    @property
-    def harm(self) -> dict[int, float]:
-        """Loss + `ENDS` * change after the prompts: what the layers are compared by."""
-        return {layer: loss + ENDS * self.ends.get(layer, 0) for layer, loss in self.losses.items()}
 
     @property
     def order(self) -> tuple[int, ...]:
         """The short-listed layers, least harmful first; ties go to the deeper layer."""
-        harm = self.harm
-        return tuple(sorted(harm, key=lambda layer: (harm[layer], -layer)))
+        return tuple(sorted(self.losses, key=lambda layer: (self.losses[layer], -layer)))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for evidence; layer numbers become strings, as JSON wants keys."""
         return {
             "base_loss": self.base_loss,
             "losses": {str(layer): loss for layer, loss in sorted(self.losses.items())},
-            "ends": {str(layer): change for layer, change in sorted(self.ends.items())},
-            "harm": {str(layer): harm for layer, harm in sorted(self.harm.items())},
-            "prompts": self.prompts,
             "order": list(self.order),
             "tokens": self.tokens,
             "forward_equivalents": self.forward_equivalents,
@@ -74,14 +57,12 @@ class ProbeResult:
 class ProbeLosses:
     """What a probe saw of some texts: losses in nats summed over each text, text by text.
 
-    `base` is the loss of the model as it is, `losses` that without each layer, `ends` the change
-    after each prompt, `tokens` how many tokens were predicted; forward equivalents are those of
-    `ProbeResult`, whatever the text.
+    `base` is the loss of the model as it is, `losses` that without each layer, `tokens` how many
+    tokens were predicted; forward equivalents are those of `ProbeResult`, whatever the text.
     """
 
     base: tuple[float, ...]
     losses: Mapping[int, tuple[float, ...]]
-    ends: Mapping[int, tuple[float, ...]]
     tokens: int
     forward_equivalents: float
     sleb_forward_equivalents: float
@@ -93,21 +74,17 @@ class ProbeLosses:
         ):
             raise InputError("Probes of different layers or models cannot be merged.")
         losses = {layer: nats + other.losses[layer] for layer, nats in self.losses.items()}
-        ends = {layer: nats + other.ends[layer] for layer, nats in self.ends.items()}
         tokens = self.tokens + other.tokens
-        return replace(self, base=self.base + other.base, losses=losses, ends=ends, tokens=tokens)
+        return replace(self, base=self.base + other.base, losses=losses, tokens=tokens)
 
     def result(self) -> ProbeResult:
         """The probe over all texts; sums are exact, so the texts' order does not matter."""
-        prompts = len(next(iter(self.ends.values()), ()))
         return ProbeResult(
             losses={layer: math.fsum(nats) / self.tokens for layer, nats in self.losses.items()},
             base_loss=math.fsum(self.base) / self.tokens,
             tokens=self.tokens,
             forward_equivalents=self.forward_equivalents,
             sleb_forward_equivalents=self.sleb_forward_equivalents,
-            prompts=prompts,
-            ends={layer: math.fsum(nats) / prompts for layer, nats in self.ends.items() if nats},
         )
 
 
@@ -137,19 +114,15 @@ def probe(
     sequences: Sequence[Sequence[int]],
     layers: Sequence[int],
     *,
-    prompts: Sequence[Sequence[int]] = (),
     batch_tokens: int = 1024,
     progress: Callable[[int, int], None] | None = None,
 ) -> ProbeResult:
-    """Measure what each of `layers` (original numbers) is worth by leaving it out alone.
+    """Measure the loss on `sequences` with each of `layers` (original numbers) left out alone.
 
-    That is the loss on `sequences` and on `prompts`, and the change in what comes after the
-    latter. Other parameters and errors as `probe_losses`.
+    Parameters and errors as `probe_losses`.
     """
-    asks = range(len(sequences), len(sequences) + len(prompts))
-    text = [*sequences, *prompts]
     return probe_losses(
-        model, text, layers, asks=asks, batch_tokens=batch_tokens, progress=progress
+        model, sequences, layers, batch_tokens=batch_tokens, progress=progress
     ).result()
 
 
@@ -158,98 +131,66 @@ def probe_losses(
     sequences: Sequence[Sequence[int]],
     layers: Sequence[int],
     *,
-    asks: Collection[int] = (),
     batch_tokens: int = 1024,
     progress: Callable[[int, int], None] | None = None,
 ) -> ProbeLosses:
     """The losses behind a probe, text by text, so that shards of the text can be merged.
 
-    `asks` are the places in `sequences` of those that are prompts. Leaving out a layer starts from
-    the cached hidden state that enters it, so only what comes after it is computed again.
-    `progress` is called with (tokens done, tokens in all).
+    Leaving out a layer starts from the cached hidden state that enters it, so only what comes
+    after it is computed again. `progress` is called with (tokens done, tokens in all).
     Raises InputError for a layer that the model no longer has, or text too short to predict;
     UnsupportedArchitectureError for a model that does not predict the next token.
     """
     stack = find_stack(model)
     positions = _positions(stack.kept, layers)
     usable = predictable(sequences)
-    asked = {row for row, at in enumerate(usable) if at in asks}
-    text = [sequences[at] for at in usable]
     require_causal(model)
     replay = Replay(model, stack.layers)
-    seen = within_memory(
-        lambda size: _Seen.of(replay, text, asked, positions, size, progress), batch_tokens, model
+    base, losses = within_memory(
+        lambda size: _losses(replay, usable, positions, size, progress), batch_tokens, model
     )
     cost = _Cost.of(model, stack.layers)
     return ProbeLosses(
-        base=tuple(seen.base),
-        losses={layer: tuple(nats) for layer, nats in seen.losses.items()},
-        ends={layer: tuple(nats) for layer, nats in seen.ends.items()},
-        tokens=sum(map(len, text)) - len(text),
+        base=tuple(base),
+        losses={layer: tuple(nats) for layer, nats in losses.items()},
+        tokens=sum(map(len, usable)) - len(usable),
         forward_equivalents=1 + sum(cost.after(position) for position in positions.values()),
         sleb_forward_equivalents=sum(cost.without(p) for p in range(len(stack.kept))),
     )
 
 
-def predictable(sequences: Sequence[Sequence[int]]) -> list[int]:
-    """Where there are sequences in which a token can be predicted. Raises InputError for none."""
-    usable = [at for at, tokens in enumerate(sequences) if len(tokens) > 1]
+def predictable(sequences: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+    """The sequences in which a token can be predicted. Raises InputError where there is none."""
+    usable = [tokens for tokens in sequences if len(tokens) > 1]
     if not usable:
         raise InputError("No sequence has two tokens or more: probing needs text to predict.")
     return usable
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """Each text's loss with the whole model and without each layer; the change after prompts."""
-
-    base: list[float]
-    losses: dict[int, list[float]]
-    ends: dict[int, list[float]]
-
-    @classmethod
-    def of(
-        cls,
-        replay: Replay,
-        sequences: Sequence[Sequence[int]],
-        asked: Collection[int],
-        positions: Mapping[int, int],
-        batch_tokens: int,
-        progress: Callable[[int, int], None] | None,
-    ) -> "_Seen":
-        """Walk through the text, leaving out the layers at `positions` in turn."""
-        seen = cls([], {layer: [] for layer in positions}, {layer: [] for layer in positions})
-        done, total = 0, sum(map(len, sequences))
-        depth = len(replay.layers)
-        for batch in token_batches(sequences, batch_tokens=batch_tokens):
-            walk = replay.begin(batch)
-            rows = [at for at, row in enumerate(batch.rows) if row in asked]
-            entering, leaving = _walk_all(walk, range(depth), walk.hidden)
-            logits = walk.logits(leaving)
-            seen.base.extend(row_nats(logits, batch))
-            told = _after(logits, batch, rows)
-            for layer, position in positions.items():
-                rest = range(position + 1, depth)
-                _, leaving = _walk_all(walk, rest, entering[position])
-                logits = walk.logits(leaving)
-                seen.losses[layer] += row_nats(logits, batch)
-                seen.ends[layer] += _divergences(told, _after(logits, batch, rows))
-            done += int(batch.attention_mask.sum())
-            if progress is not None:
-                progress(done, total)
-        return seen
-
-
-def _after(logits: Tensor, batch: TokenBatch, rows: Sequence[int]) -> Tensor:
-    """Log probabilities (rows, V) of what comes after the last token of these rows of a batch."""
-    last = batch.attention_mask.sum(dim=1).to(logits.device) - 1
-    return logits[rows, last[rows]].float().log_softmax(-1)
-
-
-def _divergences(ours: Tensor, theirs: Tensor) -> list[float]:
-    """KL(ours || theirs) in nats, row by row, from log probabilities (rows, V)."""
-    apart = functional.kl_div(theirs, ours, reduction="none", log_target=True).sum(dim=-1)
-    return [float(nats) for nats in apart]
+def _losses(
+    replay: Replay,
+    sequences: Sequence[Sequence[int]],
+    positions: Mapping[int, int],
+    batch_tokens: int,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[list[float], dict[int, list[float]]]:
+    """Each text's loss with the whole model, and without each of the layers at `positions`."""
+    losses: dict[int, list[float]] = {layer: [] for layer in positions}
+    base: list[float] = []
+    done, total = 0, sum(map(len, sequences))
+    depth = len(replay.layers)
+    for batch in token_batches(sequences, batch_tokens=batch_tokens):
+        walk = replay.begin(batch)
+        entering, leaving = _walk_all(walk, range(depth), walk.hidden)
+        base += row_nats(walk.logits(leaving), batch)
+        for layer, position in positions.items():
+            rest = range(position + 1, depth)
+            _, leaving = _walk_all(walk, rest, entering[position])
+            losses[layer] += row_nats(walk.logits(leaving), batch)
+        done += int(batch.attention_mask.sum())
+        if progress is not None:
+            progress(done, total)
+    return base, losses
 
 
 def _positions(kept: Sequence[int], layers: Sequence[int]) -> dict[int, int]:

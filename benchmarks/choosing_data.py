@@ -69,17 +69,16 @@ class Measured:
 class Data:
     """Token sequences to fit, judge and probe on, texts to score, records to measure; all disjoint.
 
-    `asked` and `fit_asked` are prompts that are probed and fitted on as well.
+    `asked` are prompts that the closed form is fitted on as well.
     What is learned from is reviews, as they are and as the sentiment's prompt without its label,
     and text that the base wrote itself; the questions and answers are in neither, so what happens
     to them is forgetting.
     """
 
     fit: list[list[int]]
-    fit_asked: list[list[int]]
+    asked: list[list[int]]
     held_out: list[list[int]]
     probe: list[list[int]]
-    asked: list[list[int]]
     train: list[list[int]]
     scored: list[str]
     measured: tuple[Measured, ...]
@@ -112,7 +111,7 @@ def load_data(
 ) -> Data:
     """Shuffle the reviews (seed 0): 379 to measure, 40 held out, 20 to score, the rest to train on.
 
-    Those that are scored probe, as the sentiment's prompt, with 20 texts that the base wrote;
+    Those that are scored probe, with 20 texts of about as many tokens that the base wrote;
     the first 70 of the rest fit the closed form, every other as the sentiment's prompt. Of the
     first 209 texts that the base wrote a tenth is held out, another tenth fits the closed form; all
     that is not held out or probed on trains.
@@ -129,10 +128,9 @@ def load_data(
     probed = range(2, 202, 10)
     return Data(
         fit=tokens[rest : rest + 70 : 2] + first[1::10],
-        fit_asked=_short(prompts[rest + 1 : rest + 70 : 2]),
+        asked=_short(prompts[rest + 1 : rest + 70 : 2]),
         held_out=tokens[held:scored] + first[::10],
-        probe=[own[at] for at in probed],
-        asked=_short(prompts[scored:rest]),
+        probe=tokens[scored:rest] + [own[at] for at in probed],
         train=tokens[rest:]
         + _short(prompts[rest:])
         + [row for at, row in enumerate(own) if at not in probed and (at % 10 or at >= len(first))],

@@ -66,7 +66,7 @@ def contiguous(base: Any, _tokenizer: Any, data: Data, most: int) -> Iterator[Ca
     stack = find_stack(base)
     replay, depth = Replay(base, stack.layers), len(stack.kept)
     turned = torch.zeros(depth + 1, depth + 1, dtype=torch.float64)
-    for batch in token_batches([*data.probe, *data.asked], batch_tokens=1024):
+    for batch in token_batches(data.probe, batch_tokens=1024):
         walk = replay.begin(batch)
         states, last = [walk.hidden], batch.attention_mask.sum(dim=1) - 1
         for position in range(depth):
@@ -85,7 +85,7 @@ def sleb(base: Any, _tokenizer: Any, data: Data, most: int) -> Iterator[Candidat
     """Try every layer, drop the least harmful, again (arXiv 2402.09025). Cost as SLEB counts it."""
     model, passes = base, 0.0
     for count in range(1, most + 1):
-        found = probe(model, [*data.probe, *data.asked], find_stack(model).kept)
+        found = probe(model, data.probe, find_stack(model).kept)
         passes += found.sleb_forward_equivalents
         model = remove_layers(model, [found.order[0]])
         yield count, model, passes
@@ -103,12 +103,12 @@ def ours(*, heal: bool) -> Callable[..., Iterator[Candidate]]:
         done, model, passes = after or (0, base, 0.0)
         for count in range(done + 1, most + 1):
             names = shortlist(score_layers(model, tokenizer, data.scored), size=SHORTLIST)
-            found = probe(model, data.probe, names, prompts=data.asked)
+            found = probe(model, data.probe, names)
             passes += 1 + found.forward_equivalents
             model = remove_layers(model, [found.order[0]])
             if heal:
                 model, _ = heal_closed_form(
-                    model, base, data.fit, data.held_out, prompts=data.fit_asked
+                    model, base, data.fit, data.held_out, prompts=data.asked
                 )
             yield count, model, passes
 

@@ -118,18 +118,15 @@ def _ranked(body: said.LayersRanked, fetch: Fetch) -> Telling:
 
 def _probed(body: said.ShortlistProbed, fetch: Fetch) -> Telling:
     found = fetch(body.probe)
-    by = "loss"
-    harm = found.get("losses", {})
-    if found.get("ends"):
-        by, harm = "loss and what moves after prompts", found["harm"]
-    told = ", ".join(f"{layer} ({number(harm.get(str(layer)))})" for layer in body.order)
+    losses = found.get("losses", {})
+    told = ", ".join(f"{layer} ({number(losses.get(str(layer)))})" for layer in body.order)
     cost = ""
     if "forward_equivalents" in found:
         cost = (
             f"; {found['forward_equivalents']:.1f} forward passes{_scoring(found)}, "
             f"exhaustive search {found['sleb_forward_equivalents']:.1f}"
         )
-    return (_stage("probe", f"{by} without each layer: {told}{cost}"),)
+    return (_stage("probe", f"loss without each layer: {told}{cost}"),)
 
 
 def _scoring(probe: Mapping[str, Any]) -> str:

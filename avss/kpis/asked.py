@@ -1,8 +1,6 @@
 """What the KPIs ask: prompts without their answers, to teach a model where it will be read."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from avss.kpi_file.kinds import ClassificationKpi, MultipleChoiceKpi
 from avss.kpi_file.parts import PromptedKpi, template_fields
@@ -11,23 +9,14 @@ from avss.kpis.prompts import Prompter, Record, is_empty
 from avss.kpis.subject import Subject
 
 
-@dataclass(frozen=True)
-class _Described:
-    """A model as far as its prompts depend on it."""
-
-    config: Any
-
-
 def asked(
-    config: Any, tokenizer: Any, suite: KpiSuite, records: Sequence[Record], *, max_length: int
+    subject: Subject, suite: KpiSuite, records: Sequence[Record], *, max_length: int
 ) -> list[list[int]]:
     """Token ids of the prompts, each record in the words of one of the KPIs, in turn.
 
-    `config` is the model's. A prompt ends where its answer would begin; no label is read. What
-    lacks a field of its prompt or has more than `max_length` tokens is left out; no prompted KPI,
-    no prompts.
+    A prompt ends where its answer would begin; no label is read. What lacks a field of its prompt
+    or has more than `max_length` tokens is left out; no prompted KPI, no prompts.
     """
-    subject = Subject(_Described(config), tokenizer, batch_tokens=max_length)
     prompters = [Prompter(kpi, subject) for kpi in suite.kpis if isinstance(kpi, PromptedKpi)]
     prompts = []
     for at, record in enumerate(records if prompters else ()):

@@ -75,17 +75,14 @@ class Compute:
         sequences: Sequence[Sequence[int]],
         layers: Sequence[int],
         *,
-        prompts: Sequence[Sequence[int]] = (),
         progress: Progress,
     ) -> ProbeResult:
-        """What leaving out each of the layers costs; as `avss.selection.probe` has it."""
-        text = [*sequences, *prompts]
-        usable = predictable(text)
-        pieces = []
-        for rows in batch_rows([text[at] for at in usable], batch_tokens=PROBE_TOKENS):
-            chosen = [usable[row] for row in rows]
-            asks = tuple(row for row, at in enumerate(chosen) if at >= len(sequences))
-            pieces.append(ProbePiece(_chosen(text, chosen), asks, tuple(layers)))
+        """The loss without each of the layers; as `avss.selection.probe` has it."""
+        usable = predictable(sequences)
+        pieces = [
+            ProbePiece(_chosen(usable, rows), tuple(layers))
+            for rows in batch_rows(usable, batch_tokens=PROBE_TOKENS)
+        ]
         return reduce(ProbeLosses.merged, self.engine.answers(model, pieces, progress)).result()
 
     def measure(

@@ -57,11 +57,10 @@ class ProbePiece:
     """One batch of the text that the short-list is tried on.
 
     All its layers are tried in one piece: they share the pass up to the layer that is left out,
-    which a piece a layer would compute again for each. `asks` are the rows that are prompts.
+    which a piece a layer would compute again for each.
     """
 
     sequences: Sequences
-    asks: tuple[int, ...]
     layers: tuple[int, ...]
 
     @property
@@ -72,12 +71,7 @@ class ProbePiece:
     def answer(self, model: Any, tokenizer: Any, progress: Progress | None) -> ProbeLosses:
         """The losses of these texts."""
         return probe_losses(
-            model,
-            self.sequences,
-            self.layers,
-            asks=self.asks,
-            batch_tokens=PROBE_TOKENS,
-            progress=progress,
+            model, self.sequences, self.layers, batch_tokens=PROBE_TOKENS, progress=progress
         )
 
 

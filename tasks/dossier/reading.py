@@ -70,19 +70,10 @@ def verdict_facts(verdicts: tuple[EvidenceVerdict, ...]) -> tuple[VerdictFact, .
 
 
 def probe_facts(probe: ProbeDocument | None, proposed: int | None) -> tuple[ProbeFact, ...]:
-    """The short list by measured harm, least first; older records compare by the loss alone."""
-    if probe is None:
-        return ()
-    harm = probe.harm or probe.losses
+    """The short list by measured loss, least harmful first."""
+    losses = sorted((probe.losses if probe else {}).items(), key=lambda item: item[1])
     return tuple(
-        ProbeFact(
-            layer=layer,
-            loss=probe.losses[layer],
-            end=probe.ends.get(layer),
-            harm=harm[layer],
-            chosen=layer == proposed,
-        )
-        for layer in sorted(probe.losses, key=harm.__getitem__)
+        ProbeFact(layer=layer, loss=loss, chosen=layer == proposed) for layer, loss in losses
     )
 
 

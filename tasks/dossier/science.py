@@ -67,9 +67,6 @@ class ProbeDocument(Document):
     """`avss.selection.ProbeResult`, and what scoring cost in the same passes."""
 
     losses: dict[int, Number] = {}
-    ends: dict[int, Number] = {}
-    harm: dict[int, Number] = {}
-    prompts: int = 0
     base_loss: Number | None = None
     forward_equivalents: Number | None = None
     scoring_forward_equivalents: Number | None = None

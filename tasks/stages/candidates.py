@@ -2,8 +2,6 @@
 
 import shutil
 import warnings
-from bisect import bisect_right
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from avss.healing.distillation import DistillationPlan
 from avss.healing.own_text import kept_text
 from avss.healing.report import HealingReport
 from avss.kpis.asked import asked
+from avss.kpis.subject import Subject
 from avss.language_loss import require_causal
 from avss.scoring.observations import Observations
 from avss.scoring.observer import Source
@@ -107,22 +106,22 @@ def _seen(job: Job, model: str, texts: list[str], source: Source, tokens: int) -
 
 
 def try_shortlist(job: Job, state: State, action: ProbeShortlist) -> ShortlistProbed:
-    """Measure what each proposed layer is worth: a score proposes, a measurement decides.
+    """Measure the loss without each proposed layer: a score proposes, a measurement decides.
 
     The layer that AVSS as published would have removed is measured beside them and never chosen.
     """
     change = change_of(state)
+    _, tokenizer = job.models.reader(change.model)
     published, scored = _scores(job, state, action.step)
     own_tokens = _own_tokens(job)
-    sequences, prompts = _tried_on(job, change, job.policy.selection.probe_tokens - own_tokens)
+    budget = job.policy.selection.probe_tokens - own_tokens
+    sequences = first_tokens(tokenizer, job.texts(pinned(change).manifest), budget)
     try:
         if own_tokens:
             sequences += _own_text(job, change, own_tokens)
         beside = set(published[:1]) - set(action.shortlist)
         layers = (*action.shortlist, *beside)
-        found = job.compute.probe(
-            change.model, sequences, layers, prompts=prompts, progress=job.report
-        )
+        found = job.compute.probe(change.model, sequences, layers, progress=job.report)
     except UnsupportedArchitectureError as error:
         document: dict[str, Any] = {"skipped": str(error), "order": list(action.shortlist)}
     else:
@@ -135,23 +134,6 @@ def try_shortlist(job: Job, state: State, action: ProbeShortlist) -> ShortlistPr
     return ShortlistProbed(
         step=action.step, probe=job.documents.put(document), order=tuple(document["order"])
     )
-
-
-def _tried_on(
-    job: Job, change: ChangeState, budget: int
-) -> tuple[list[list[int]], list[list[int]]]:
-    """Calibration text and what KPIs ask of it, every other record of each; `budget` in all."""
-    config, tokenizer = job.models.reader(change.model)
-    records = job.calibration(pinned(change).manifest)
-    texts = [record["text"] for record in records]
-    read = len(first_tokens(tokenizer, texts, budget))
-    prompts = asked(config, tokenizer, job.suite, records[1:read:2], max_length=_MAX_LENGTH)
-    ends = list(accumulate(map(len, prompts)))
-    prompts = prompts[: bisect_right(ends, budget // 2)]
-    if not prompts:
-        return first_tokens(tokenizer, texts, budget), []
-    others = [*texts[:read:2], *texts[read:]]
-    return first_tokens(tokenizer, others, budget - ends[len(prompts) - 1]), prompts
 
 
 def _own_tokens(job: Job) -> int:
@@ -268,6 +250,5 @@ def _lessons(
     )
     if methods == ("none",):
         return fit, held_out, []
-    taught, config = teach[: len(fit)], base.model.config
-    prompts = asked(config, base.tokenizer, job.suite, taught, max_length=_MAX_LENGTH)
-    return fit, held_out, prompts
+    subject = Subject(base.model, base.tokenizer, batch_tokens=_MAX_LENGTH)
+    return fit, held_out, asked(subject, job.suite, teach[: len(fit)], max_length=_MAX_LENGTH)

@@ -19,7 +19,7 @@ from avss.batching import batch_rows
 from avss.cutting.pruning import remove_layers
 from avss.errors import InputError, UnsupportedArchitectureError
 from avss.scoring.scores import LayerScore, LayerScores
-from avss.selection import ProbeLosses, ProbeResult, probe, probe_losses, shortlist
+from avss.selection import ProbeLosses, probe, probe_losses, shortlist
 
 
 def scores(avss, influence):
@@ -110,52 +110,13 @@ def test_probed_losses_are_those_of_the_models_without_the_layers(model, text):
     assert found.order == tuple(sorted(found.losses, key=found.losses.__getitem__))
 
 
-@torch.no_grad()
-def after(model, prompt):
-    return model(input_ids=torch.tensor([prompt])).logits[0, -1].log_softmax(-1)
-
-
-def test_what_moves_after_prompts_counts_beside_the_loss(model, text):
-    found = probe(model, text[:2], (4, 0, 3), prompts=text[2:], batch_tokens=20)
-    plain = probe(model, text, (4, 0, 3), batch_tokens=20)
-    assert (found.losses, found.tokens) == (plain.losses, plain.tokens)
-    assert (found.prompts, plain.prompts, plain.ends) == (3, 0, {})
-    assert plain.harm == plain.losses
-    for layer in (4, 0, 3):
-        cut = remove_layers(model, [layer])
-        moved = [
-            functional.kl_div(after(cut, one), after(model, one), log_target=True, reduction="sum")
-            for one in text[2:]
-        ]
-        assert found.ends[layer] == pytest.approx(float(sum(moved)) / 3, rel=1e-3)
-        assert found.harm[layer] == pytest.approx(found.losses[layer] + found.ends[layer] / 2)
-
-
-def test_the_layer_that_moves_answers_least_goes_first_where_losses_are_alike():
-    found = ProbeResult({1: 3.0, 2: 3.1, 3: 3.2}, 2.9, 10, 1.0, 1.0, 2, {1: 0.9, 2: 0.1, 3: 0.7})
-    assert found.order == (2, 1, 3)
-    assert found.to_json()["harm"] == pytest.approx({"1": 3.45, "2": 3.15, "3": 3.55})
-
-
-def test_a_prompt_of_one_token_is_left_out_with_its_end(model, text):
-    found = probe(model, [[7], *text], (4,), prompts=[[5], [1, 2, 3]])
-    assert found.prompts == 1
-    assert found.ends == probe(model, text, (4,), prompts=[[1, 2, 3]]).ends
-
-
 def test_text_probed_apart_gives_the_whole_to_the_last_bit(model, text):
     batches = list(batch_rows(text, batch_tokens=12))
     seen = [
-        probe_losses(
-            model,
-            [text[row] for row in rows],
-            (4, 0),
-            asks=[at for at, row in enumerate(rows) if row > 2],
-            batch_tokens=12,
-        )
+        probe_losses(model, [text[row] for row in rows], (4, 0), batch_tokens=12)
         for rows in reversed(batches)
     ]
-    whole = probe(model, text[:3], (4, 0), prompts=text[3:], batch_tokens=12)
+    whole = probe(model, text, (4, 0), batch_tokens=12)
     assert len(seen) > 2
     assert reduce(ProbeLosses.merged, seen).result() == whole
     with pytest.raises(InputError, match="cannot be merged"):

@@ -20,8 +20,7 @@ import pytest
 from avss.digests import folder_digest
 from avss.errors import InputError
 from avss.kpi_file.suite import load_kpis
-from avss.loading import load_config, load_model, load_tokenizer
-from avss.selection import probe
+from avss.loading import load_config, load_tokenizer
 from deployments.buckets import BucketNames, ensure_buckets
 from flows.optimize import MISSION
 from flows.recording import append
@@ -193,16 +192,8 @@ def test_scores_probes_and_kpis_are_those_of_one_process_to_the_last_bit(both, m
     local, on_ray = both
     assert scored(on_ray, model.digest) == scored(local, model.digest)
     sequences = [list(range(at % 7 + 3, at % 7 + 30)) for at in range(90)]
-    one, other = (
-        c.probe(
-            model.digest, sequences[:50], (1, 4), prompts=[[3], *sequences[50:]], progress=silent
-        )
-        for c in both
-    )
+    one, other = (c.probe(model.digest, sequences, (1, 4), progress=silent) for c in both)
     assert one == other
-    whole = probe(load_model(model.folder), sequences[:50], (1, 4), prompts=sequences[50:])
-    assert one == whole
-    assert one.prompts == 40
     records = [
         {"text": text, "mood": ["good", "bad"][at % 2]} for at, text in enumerate(texts(200))
     ]

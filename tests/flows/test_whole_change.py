@@ -143,12 +143,6 @@ def what_choosing_cost(world) -> None:
     assert scores["published"]["tokens"] <= 400 < scores["tokens"] <= 1500
     scored = scores["tokens"] + scores["published"]["tokens"]
     assert probe["scoring_forward_equivalents"] * probe["tokens"] == pytest.approx(scored)
-    assert 300 < probe["tokens"] < 400
-    assert probe["prompts"] > 3
-    assert [int(layer) for layer in probe["ends"]] == [int(layer) for layer in probe["losses"]]
-    assert list(step.probed.order) == sorted(
-        step.ranked.shortlist, key=lambda layer: probe["harm"][str(layer)]
-    )
 
 
 def published(world, name: str) -> str:

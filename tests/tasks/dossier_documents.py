@@ -160,9 +160,7 @@ def scores_document() -> dict[str, Any]:
 
 DOCUMENTS = {
     "scores": scores_document(),
-    "probe": ProbeResult(
-        {3: 3.65, 0: 3.9, 8: 3.6}, 3.5, 4000, 3.0, 11.0, 20, {3: 0.1, 0: 0.4, 8: 0.3}
-    ).to_json()
+    "probe": ProbeResult({3: 3.6, 0: 3.9, 8: 3.7}, 3.5, 4000, 3.0, 11.0).to_json()
     | {"scoring_forward_equivalents": 2.25},
     "healing": HealingReport("closed_form", 3.6, 3.55, 3.5, 8000, 2000).to_json(),
     "kpis": kpis_document(),

@@ -31,16 +31,10 @@ class CandidateFact(Facts):
 
 
 class ProbeFact(Facts):
-    """What taking out one short-listed layer does.
-
-    `loss` is in nats a token, `end` the KL divergence in nats of what comes after a KPI's prompt,
-    None without prompts, and `harm` what the layers are compared by; None in older facts.
-    """
+    """Loss in nats a token measured with one short-listed layer taken out."""
 
     layer: int
     loss: Number
-    end: Number | None = None
-    harm: Number | None = None
     chosen: bool = False
 
 

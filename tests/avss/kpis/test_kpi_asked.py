@@ -39,8 +39,7 @@ def subject(llama, tokenizer):
 
 
 def prompts_of(subject, *kpis, records=RECORDS, max_length=64):
-    suite, config = load_kpis({"kpis": list(kpis)}), subject.model.config
-    return asked(config, subject.tokenizer, suite, records, max_length=max_length)
+    return asked(subject, load_kpis({"kpis": list(kpis)}), records, max_length=max_length)
 
 
 def test_a_prompt_ends_where_the_kpi_reads_its_answer(subject):
