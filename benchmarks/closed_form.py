@@ -1,6 +1,6 @@
 """What closed-form healing costs, with matrices multiplied in float32 and in bfloat16.
 
-    python -m benchmarks.closed_form [--tokens 5120] [--repeats 3]
+    python -m benchmarks.closed_form [--tokens 2560] [--repeats 3]
 
 Of the demo's model every fourth layer of the second half is taken out, and the rest from the first
 gap on is fitted to random tokens; a fifth of them judges and stays in float32. The ways take turns.
@@ -31,7 +31,7 @@ _CPU = torch.device("cpu")
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--tokens", type=int, default=5120)
+    parser.add_argument("--tokens", type=int, default=2560)
     parser.add_argument("--repeats", type=int, default=3)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
