@@ -326,8 +326,9 @@ def _walk(replay: Replay, batch: TokenBatch, positions: range, hidden: Tensor) -
 
 
 def _precision(judging: bool, hidden: Tensor) -> AbstractContextManager[Any]:
-    """Text that is fitted on may be rounded to bfloat16; what judges gives exact losses."""
-    return nullcontext() if judging else fast_matrices(hidden.device)
+    """Float32 may be rounded to bfloat16 where it is fitted on; what judges gives exact losses."""
+    exact = judging or hidden.dtype != torch.float32
+    return nullcontext() if exact else fast_matrices(hidden.device)
 
 
 def _counted(batch: TokenBatch, asks: Collection[int]) -> Tensor:

@@ -295,6 +295,17 @@ def test_products_in_bfloat16_heal_as_well_and_losses_stay_exact(name, monkeypat
     assert rounded.loss_after != exact.loss_after or not exact.fits
 
 
+def test_a_model_in_half_precision_is_rounded_no_further(text, judge, monkeypatch):
+    base = model_of("llama").half()
+    found = []
+    for fast in (False, True):
+        monkeypatch.setattr(precision, "has_bfloat16", lambda device, fast=fast: fast)
+        found.append(heal_closed_form(remove_layers(base, [3]), base, text, judge))
+    (exact, report), (other, _) = found
+    assert report.method == "closed_form"
+    assert same_weights(other, weights_of(exact))
+
+
 def test_what_follows_a_prompt_is_fitted_closer(base, text, judge):
     cut, asked = remove_layers(base, [3]), written_by(base, 32, seed=7, length=11)
     plain, _ = heal_closed_form(cut, base, [*text, *asked], judge)
