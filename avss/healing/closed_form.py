@@ -293,17 +293,16 @@ class _Healing:
     @torch.no_grad()
     def _advance_base(self, start: int, stop: int) -> None:
         for index, (batch, judging) in enumerate(self._batches):
-            with _precision(judging, self._theirs[index]):
-                self._theirs[index] = _walk(
-                    self._base, batch, range(start, stop), self._theirs[index]
-                )
+            entering, between = self._theirs[index], range(start, stop)
+            with _precision(judging, entering):
+                self._theirs[index] = _walk(self._base, batch, between, entering)
 
     @torch.no_grad()
     def _advance_ours(self, position: int) -> None:
         for index, (batch, judging) in enumerate(self._batches):
-            one = range(position, position + 1)
-            with _precision(judging, self._ours[index]):
-                self._ours[index] = _walk(self._healed, batch, one, self._ours[index])
+            entering, one = self._ours[index], range(position, position + 1)
+            with _precision(judging, entering):
+                self._ours[index] = _walk(self._healed, batch, one, entering)
 
     def _skip(self, layer: int, reason: str) -> None:
         self.skipped.append(SkippedLayer(layer, reason))

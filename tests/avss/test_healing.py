@@ -8,18 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch.nn import functional
-from transformers import (
-    AutoModelForCausalLM,
-    Gemma2Config,
-    Gemma2ForCausalLM,
-    GPT2Config,
-    GPT2LMHeadModel,
-    GPTNeoXConfig,
-    GPTNeoXForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-)
+from transformers import AutoModelForCausalLM
 
 from avss import precision
 from avss.architecture import find_stack
@@ -27,53 +16,13 @@ from avss.cutting.pruning import remove_layers
 from avss.errors import InputError
 from avss.healing import closed_form
 from avss.healing.closed_form import FewTokensWarning, heal_closed_form, share_weights
-
-SMALL = {
-    "vocab_size": 40,
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 6,
-    "num_attention_heads": 2,
-    "initializer_range": 0.25,
-}
-BUILD = {
-    "llama": lambda: LlamaForCausalLM(LlamaConfig(**SMALL, num_key_value_heads=1)),
-    "gpt2": lambda: GPT2LMHeadModel(
-        GPT2Config(vocab_size=40, n_embd=16, n_layer=6, n_head=2, initializer_range=0.25)
-    ),
-    "neox": lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**SMALL)),
-    "gemma2": lambda: Gemma2ForCausalLM(Gemma2Config(**SMALL, num_key_value_heads=1, head_dim=8)),
-}
-
-
-def model_of(name):
-    torch.manual_seed(0)
-    return BUILD[name]().eval()
-
-
-def written_by(model, rows, seed, length=24):
-    """Token sequences drawn from the model's own distribution."""
-    torch.manual_seed(seed)
-    start = torch.randint(0, 40, (rows, 1))
-    drawn = model.generate(
-        start, do_sample=True, top_k=0, max_new_tokens=length, pad_token_id=0, eos_token_id=None
-    )
-    return drawn.tolist()
-
-
-@torch.no_grad()
-def loss_of(model, text):
-    ids = torch.tensor(text)
-    logits = model(input_ids=ids).logits[:, :-1]
-    return float(functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()))
-
-
-def weights_of(model):
-    return {name: weight.detach().clone() for name, weight in model.named_parameters()}
-
-
-def same_weights(model, weights):
-    return all(torch.equal(weight, weights[name]) for name, weight in model.named_parameters())
+from tests.avss.closed_form_models import (
+    loss_of,
+    model_of,
+    same_weights,
+    weights_of,
+    written_by,
+)
 
 
 @pytest.fixture(scope="module")
@@ -212,40 +161,6 @@ def test_a_gap_before_the_first_layer_left_is_healed_from_there_on(base, text, j
     assert loss_of(healed, judge) < loss_of(candidate, judge)
 
 
-def with_massive_activations(base, token, layer):
-    """Have `layer` write a huge state, of a size and sign that the context decides, at `token`."""
-    stack = find_stack(base).layers
-    with torch.no_grad():
-        embedding = base.get_input_embeddings().weight
-        embedding[:, 0] = 0.0
-        embedding[token, 0] = 2.0 * embedding.norm(dim=1).mean()
-        for one in stack:  # nothing but the token itself shows in coordinate 0
-            one.mlp.down_proj.weight[0] = 0.0
-            one.self_attn.o_proj.weight[0] = 0.0
-        mlp = stack[layer].mlp
-        mlp.gate_proj.weight[0] = 0.0
-        mlp.gate_proj.weight[0, 0] = 2.0
-        mlp.down_proj.weight[1, 0] = 3000.0
-    return base
-
-
-def test_massive_activations_do_not_decide_the_fit():
-    base = with_massive_activations(model_of("llama"), token=7, layer=3)
-    candidate = remove_layers(base, [3])
-    fit, judge = (
-        [
-            [7 if at % 6 == row % 6 else token for at, token in enumerate(tokens)]
-            for row, tokens in enumerate(written_by(base, 64, seed))
-        ]
-        for seed in (1, 2)
-    )
-    ordinary = [tokens for tokens in written_by(base, 200, seed=3) if 7 not in tokens]
-    healed, report = heal_closed_form(candidate, base, fit, judge)
-    assert report.method == "closed_form"
-    lost = loss_of(candidate, ordinary) - loss_of(base, ordinary)
-    assert loss_of(healed, ordinary) < loss_of(candidate, ordinary) - 0.2 * lost
-
-
 def test_layers_with_a_norm_after_the_mlp_are_skipped_and_said_so():
     base = model_of("gemma2")
     candidate = remove_layers(base, [3])
@@ -276,52 +191,6 @@ def test_padding_and_batching_do_not_matter(base, text, judge, monkeypatch):
     other, _ = heal_closed_form(candidate, base, uneven, judge, batch_tokens=4096)
     for mine, yours in zip(one.parameters(), other.parameters(), strict=True):
         assert torch.allclose(mine, yours, atol=1e-3)
-
-
-@pytest.mark.parametrize("name", BUILD)
-def test_products_in_bfloat16_heal_as_well_and_losses_stay_exact(name, monkeypatch):
-    base = model_of(name)
-    text, judge = written_by(base, 64, seed=1), written_by(base, 40, seed=2)
-    found = []
-    for fast in (False, True):
-        monkeypatch.setattr(precision, "has_bfloat16", lambda device, fast=fast: fast)
-        healed, report = heal_closed_form(remove_layers(base, [3]), base, text, judge)
-        assert report.loss_after == pytest.approx(loss_of(healed, judge), rel=1e-5)
-        assert report.loss_of_base == pytest.approx(loss_of(base, judge), rel=1e-5)
-        found.append(report)
-    exact, rounded = found
-    won = exact.loss_before - exact.loss_after
-    assert rounded.loss_before - rounded.loss_after == pytest.approx(won, rel=0.1)
-    assert rounded.loss_after != exact.loss_after or not exact.fits
-
-
-def test_a_model_in_half_precision_is_rounded_no_further(text, judge, monkeypatch):
-    base = model_of("llama").half()
-    found = []
-    for fast in (False, True):
-        monkeypatch.setattr(precision, "has_bfloat16", lambda device, fast=fast: fast)
-        found.append(heal_closed_form(remove_layers(base, [3]), base, text, judge))
-    (exact, report), (other, _) = found
-    assert report.method == "closed_form"
-    assert same_weights(other, weights_of(exact))
-
-
-def test_what_follows_a_prompt_is_fitted_closer(base, text, judge):
-    cut, asked = remove_layers(base, [3]), written_by(base, 32, seed=7, length=11)
-    plain, _ = heal_closed_form(cut, base, [*text, *asked], judge)
-    heeded, report = heal_closed_form(cut, base, text, judge, prompts=[*asked, [4]])
-    assert report.tokens == 64 * 25 + 32 * 12
-    missed = [moved_after(asked, model, base) for model in (plain, heeded)]
-    assert missed[1] < 0.97 * missed[0]
-
-
-@torch.no_grad()
-def moved_after(prompts, model, base):
-    """KL divergence of what comes after prompts from what comes in the base."""
-    ours, theirs = (
-        one(input_ids=torch.tensor(prompts)).logits[:, -1].log_softmax(-1) for one in (model, base)
-    )
-    return float(functional.kl_div(ours, theirs, log_target=True, reduction="batchmean"))
 
 
 def test_a_healed_model_reloads_without_code_of_ours(base, text, judge, tmp_path):
