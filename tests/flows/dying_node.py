@@ -51,17 +51,22 @@ def main(folder: Path) -> None:
 
     on_ray = Compute(engine, shelf)
     local = scored(Compute(Local(shelf), shelf), digest)
-    before = scored(on_ray, digest)
-    crews = [{one.pid for one in engine.workers}]
+
+    def by_two() -> tuple[str, set[int]]:
+        """What is scored once two workers are up, and who they are."""
+        until = time.monotonic() + _SECONDS
+        found = scored(on_ray, digest)
+        while len(engine.workers) < 2 and time.monotonic() < until:
+            found = scored(on_ray, digest)  # one worker does it all while the other starts
+        return found, {one.pid for one in engine.workers}
+
+    before, crew = by_two()
     during = scored(on_ray, digest, dies)
-    after, waited_from = scored(on_ray, digest), time.monotonic()
-    while len(engine.workers) < 2 and time.monotonic() - waited_from < _SECONDS:
-        after = scored(on_ray, digest)  # one worker does it all while the other starts
-    crews.append({one.pid for one in engine.workers})
+    after, crew_after = by_two()
     found = {
         "equal": [one == local for one in (before, during, after)],
-        "lost": len(crews[0] - crews[1]),
-        "joined": len(crews[1] - crews[0]),
+        "lost": len(crew - crew_after),
+        "joined": len(crew_after - crew),
     }
     engine.close()
     ray.shutdown()
