@@ -25,7 +25,7 @@ _SIDE_BY_SIDE = 2
 """Files of a folder under way at once: one is hashed while the next arrives."""
 
 _MIB = 1 << 20
-_TRANSFER = TransferConfig(multipart_chunksize=32 * _MIB, io_chunksize=_MIB, max_io_queue=16)
+_TRANSFER = TransferConfig(multipart_chunksize=16 * _MIB, io_chunksize=_MIB, max_io_queue=16)
 """Larger pieces than boto3's own (8 MiB, 256 KiB): each costs time, whatever its size."""
 
 Progress = Callable[[int], None]

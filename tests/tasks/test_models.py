@@ -162,7 +162,7 @@ def test_a_device_that_is_not_here_is_refused_before_anything_is_done(s3):
 def large(folder, s3) -> Path:
     """A file of three parts beside the small ones."""
     path = folder / "model-00001.safetensors"
-    path.write_bytes(s3.unique.encode() + random.Random(1).randbytes(68 << 20))
+    path.write_bytes(s3.unique.encode() + random.Random(1).randbytes(36 << 20))
     return path
 
 
@@ -184,7 +184,7 @@ def test_a_large_file_travels_in_parts_and_arrives_whole(s3, folder, large):
     assert folder_digest(fetch_model(published.uri)) == folder_digest(folder)
 
 
-DIES_AFTER_40_MIB = """
+DIES_AFTER_20_MIB = """
 import os, signal, sys
 from pathlib import Path
 from tasks.models.folders import publish_model
@@ -192,7 +192,7 @@ sent = 0
 def die(count):
     global sent
     sent += count
-    if sent > 40 << 20:
+    if sent > 20 << 20:
         os.kill(os.getpid(), signal.SIGKILL)
 publish_model(Path(sys.argv[1]), sys.argv[2], progress=die)
 """
@@ -318,7 +318,7 @@ def failing(*_arguments, **_keywords):
 
 
 def test_an_upload_that_was_killed_between_parts_is_made_again(s3, folder, large):
-    command = [sys.executable, "-c", DIES_AFTER_40_MIB, str(folder), s3.names.work]
+    command = [sys.executable, "-c", DIES_AFTER_20_MIB, str(folder), s3.names.work]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     key = f"models/{folder_digest(folder).digest}/{large.name}"
     assert not ObjectStore(s3.names.work).exists(key)  # half a file is no file
@@ -332,7 +332,7 @@ def test_an_upload_that_was_killed_between_parts_is_made_again(s3, folder, large
 def test_a_large_file_that_was_altered_under_its_name_is_refused(s3, folder, large):
     uri = publish_model(folder, s3.names.work).uri
     content = bytearray(large.read_bytes())
-    content[50 << 20] ^= 1
+    content[25 << 20] ^= 1
     large.write_bytes(content)
     ObjectStore.at(uri).upload_file(large, large.name)
     with pytest.raises(StorageError, match="was altered"):
