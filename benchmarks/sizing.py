@@ -83,6 +83,7 @@ class Work:
     """Token budgets of a step, and how often it is tried."""
 
     calibration: int
+    scored: int
     probe: int
     shortlist: int
     kpi: int
@@ -93,7 +94,7 @@ class Work:
 def stages(shape: Shape, work: Work) -> dict[str, tuple[float, float]]:
     """Operations of one step by stage: (in the model's matrices, in float64).
 
-    score: a pass over the calibration text for the ranking and one over the probing text for the
+    score: a pass over the scored tokens for the ranking and one over the probing text for the
     published ranking, no head. probe: one whole pass, and for each of the short list (and the
     published choice) what comes after it, half the layers on average. heal, with a gap before
     the first layer: the base once, the candidate twice (the sums, then on), and two losses; for
@@ -101,7 +102,7 @@ def stages(shape: Shape, work: Work) -> dict[str, tuple[float, float]]:
     further fits in a layer before a gap are left out). measure: the KPIs' tokens once.
     """
     tokens, tried = work.calibration, work.shortlist + 1
-    score = shape.forward(tokens + work.probe, work.length, head=False)
+    score = shape.forward(work.scored + work.probe, work.length, head=False)
     probe = shape.forward(work.probe, work.length, head=True)
     probe += tried * shape.forward(work.probe, work.length, head=True, layers=shape.layers / 2)
     walks = 3 * shape.forward(tokens, work.length, head=False)
@@ -128,7 +129,7 @@ def memory(shape: Shape, work: Work, batch: int, bytes_each: int = 2) -> dict[st
         + shape.outside * bytes_each
         + (shape.width * shape.inner * bytes_each)
         + batch * (3 * width + 2 * shape.inner * bytes_each),
-        "spilled": work.calibration * width,
+        "spilled": work.scored * width,
         # a state of either model for every token; gram and cross in float64 over both texts, and
         # one of each more while a solution is found
         "heal": 2 * work.calibration * width
@@ -252,6 +253,7 @@ def report(chosen: argparse.Namespace) -> str:
     policy = load_policy("standard")
     work = Work(
         policy.calibration.max_tokens,
+        policy.scored_tokens,
         policy.selection.probe_tokens,
         policy.selection.shortlist,
         chosen.kpi_tokens,
@@ -259,7 +261,8 @@ def report(chosen: argparse.Namespace) -> str:
         chosen.attempts,
     )
     assumed = (
-        f"{work.calibration:,} tokens of calibration, {work.probe:,} of probing, short list of "
+        f"{work.calibration:,} tokens of calibration, of which {work.scored:,} are scored and "
+        f"{work.probe:,} probed on, short list of "
         f"{work.shortlist}, {work.kpi:,} tokens of KPIs, {work.attempts:g} candidates a step, "
         f"{chosen.removed:.0%} of the layers removed one by one. Assumed: devices of "
         f"{chosen.device:g} GiB, {chosen.peak:g} TFLOP/s in bfloat16 and {chosen.peak64:g} in "

@@ -76,6 +76,11 @@ class Policy(Frozen):
         return self.kpis.get(metric, self.kpis[DEFAULT_GATE])
 
     @property
+    def scored_tokens(self) -> int:
+        """Tokens of calibration text that layers are scored on at most."""
+        return min(self.selection.score_tokens, self.calibration.max_tokens)
+
+    @property
     def required_kpis(self) -> tuple[str, ...]:
         """Metrics that have a gate of their own, and so must be measured."""
         return tuple(sorted(name for name in self.kpis if name != DEFAULT_GATE))

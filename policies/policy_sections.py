@@ -50,6 +50,8 @@ class Selection(Frozen):
 
     score: Literal["avss", "block_influence", "fusion"] = "avss"
     """The score that proposes: lowest first."""
+    score_tokens: Ordinal = 65_536
+    """Tokens of calibration text that layers are scored on, `calibration.max_tokens` allowing."""
     shortlist: Ordinal = 5
     """Layers that are proposed and then measured."""
     probe_tokens: Ordinal = 8192
@@ -61,12 +63,12 @@ class Selection(Frozen):
 
 
 class Calibration(Frozen):
-    """The text that layers are scored on."""
+    """The text that layers are scored on and that healing learns from."""
 
     min_records: Ordinal = 100
     """Records below which a score means nothing."""
     max_tokens: Ordinal = 200_000
-    """Tokens at which scoring stops."""
+    """Tokens of it that are read at most."""
     min_rank_stability: Annotated[float, Field(ge=-1, le=1)] | None = 0.6
     """Kendall's tau between the rankings of two halves of the records; null: not required."""
 

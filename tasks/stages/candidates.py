@@ -62,7 +62,7 @@ def rank(job: Job, state: State, action: RankLayers) -> LayersRanked:
     """Score the current model's layers on calibration text and propose the least important."""
     change, policy = change_of(state), job.policy
     texts = job.texts(pinned(change).manifest)
-    seen = _seen(job, change.model, texts, "contribution", policy.calibration.max_tokens)
+    seen = _seen(job, change.model, texts, "contribution", policy.scored_tokens)
     scores = seen.scores(bootstrap=_BOOTSTRAP)
     protected = policy.limits.protected(change.original_layers) | barred(state, change)
     free = len([layer for layer in change.kept if layer not in protected])

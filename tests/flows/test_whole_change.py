@@ -284,10 +284,14 @@ def test_a_policy_that_cannot_be_met_begins_nothing(world):
     assert recorded(world) == []
 
 
-def test_layers_are_chosen_on_the_bases_own_text_too(world):
-    world.rewrite("policy.yaml", selection={"probe_tokens": 400, "own_text_share": 0.5})
+def test_layers_are_scored_on_so_many_tokens_and_chosen_on_the_bases_own_text_too(world):
+    selection = {"score_tokens": 600, "probe_tokens": 400, "own_text_share": 0.5}
+    world.rewrite("policy.yaml", selection=selection)
     world.here("optimize", "--config", "run.yaml", code=4)
-    probe = world.view.documents.get(change_of(world).steps[0].probed.probe)
+    step = change_of(world).steps[0]
+    scored = world.view.documents.get(step.ranked.scores)["tokens"]
+    assert 550 < scored <= 600  # of 1500 that calibration may read
+    probe = world.view.documents.get(step.probed.probe)
     (path,) = (world.home / "cache" / "healing").rglob("probe.json")
     kept = json.loads(path.read_text())
     assert probe["own_tokens"] == kept["tokens"] == 200
@@ -296,7 +300,9 @@ def test_layers_are_chosen_on_the_bases_own_text_too(world):
     assert 150 < probe["tokens"] - own <= 200
     model, tokenizer = (load(world.folder / "model") for load in (load_model, load_tokenizer))
     assert kept["rows"] == own_text(model, tokenizer, tokens=200)
-    assert "50% of them the base model's own text" in world.here("policy", "explain", "policy.yaml")
+    told = world.here("policy", "explain", "policy.yaml")
+    assert "scored on at most 600 tokens" in told
+    assert "50% of them the base model's own text" in told
 
 
 def test_what_the_rules_refuse_is_followed_by_the_way_before_it(sure_world):
