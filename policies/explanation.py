@@ -65,7 +65,8 @@ def _course(policy: Policy) -> list[str]:
     selection, methods = policy.selection, " and ".join(policy.healing.methods)
     return [
         f"At each step the {selection.shortlist} layers of lowest {selection.score} are proposed, "
-        f"scored on at most {policy.scored_tokens:,} tokens; each of them is measured on "
+        f"scored on {policy.scored_tokens:,} tokens or {policy.calibration.min_records:,} texts, "
+        "whichever is more; each of them is measured on "
         f"{selection.probe_tokens:,} tokens{_own(selection.own_text_share)}.",
         f"The layers that cost least are removed, what is left is repaired by {methods} "
         f"({_KEPT[policy.healing.gated]}), and judged; after {policy.limits.attempts_per_step} "

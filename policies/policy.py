@@ -77,7 +77,7 @@ class Policy(Frozen):
 
     @property
     def scored_tokens(self) -> int:
-        """Tokens of calibration text that layers are scored on at most."""
+        """Tokens of calibration text that layers are scored on, where enough texts hold fewer."""
         return min(self.selection.score_tokens, self.calibration.max_tokens)
 
     @property

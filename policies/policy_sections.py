@@ -50,8 +50,9 @@ class Selection(Frozen):
 
     score: Literal["avss", "block_influence", "fusion"] = "avss"
     """The score that proposes: lowest first."""
-    score_tokens: Ordinal = 65_536
-    """Tokens of calibration text that layers are scored on, `calibration.max_tokens` allowing."""
+    score_tokens: Ordinal = 16_384
+    """Tokens of calibration text that layers are scored on, `calibration.max_tokens` allowing;
+    more where `calibration.min_records` texts hold more."""
     shortlist: Ordinal = 5
     """Layers that are proposed and then measured."""
     probe_tokens: Ordinal = 8192

@@ -8,13 +8,19 @@ from avss.errors import InputError
 
 
 def calibration_tokens(
-    tokenizer: Any, texts: Sequence[str], *, max_tokens: int | None, max_length: int
+    tokenizer: Any,
+    texts: Sequence[str],
+    *,
+    max_tokens: int | None,
+    max_length: int,
+    min_texts: int = 0,
 ) -> list[list[int]]:
     """Token ids of each text that has any, in order, `max_tokens` in all at most.
 
-    Each text is cut at `max_length` tokens. Raises InputError, naming the record (from 1) where it
-    is about one, for records that are no text or no valid Unicode, for options below 1, and where
-    the text as a whole is empty, of one token, or of one token repeated.
+    More only where the first `min_texts` hold more. Each text is cut at `max_length` tokens.
+    Raises InputError, naming the record (from 1) where it is about one, for records that are no
+    text or no valid Unicode, for options below 1, and where the text as a whole is empty, of one
+    token, or of one token repeated.
     """
     for name, value in (("max_tokens", max_tokens), ("max_length", max_length)):
         if value is not None and value < 1:
@@ -23,7 +29,7 @@ def calibration_tokens(
         _check_text(number, text)
     sequences = [ids for ids in tokenize(tokenizer, texts, max_length=max_length) if len(ids) > 0]
     if max_tokens is not None:
-        sequences = _first_tokens(sequences, max_tokens)
+        sequences = _first_tokens(sequences, max(max_tokens, sum(map(len, sequences[:min_texts]))))
     special = set(getattr(tokenizer, "all_special_ids", ()))
     distinct = {token for ids in sequences for token in ids} - special
     if len(distinct) < 2:

@@ -57,12 +57,18 @@ class Compute:
         source: Source = "contribution",
         max_tokens: int,
         max_length: int,
+        min_texts: int = 0,
         progress: Progress,
     ) -> Observations:
-        """What one pass over the texts sees of every layer; as `avss.scoring.one_pass` has it."""
+        """What one pass over the texts sees of every layer; as `avss.scoring.one_pass` has it.
+
+        `max_tokens` are read, more only where the first `min_texts` hold more.
+        """
         config, tokenizer = self._models.reader(model)
         limit = min(max_length, longest_input(config, tokenizer))
-        sequences = calibration_tokens(tokenizer, texts, max_tokens=max_tokens, max_length=limit)
+        sequences = calibration_tokens(
+            tokenizer, texts, max_tokens=max_tokens, max_length=limit, min_texts=min_texts
+        )
         rows = list(batch_rows(sequences, batch_tokens=SCORE_TOKENS))
         pieces = [ScorePiece(_chosen(sequences, some), source) for some in rows]
         seen = self.engine.answers(model, pieces, progress)

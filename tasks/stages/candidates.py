@@ -62,7 +62,14 @@ def rank(job: Job, state: State, action: RankLayers) -> LayersRanked:
     """Score the current model's layers on calibration text and propose the least important."""
     change, policy = change_of(state), job.policy
     texts = job.texts(pinned(change).manifest)
-    seen = _seen(job, change.model, texts, "contribution", policy.scored_tokens)
+    seen = _seen(
+        job,
+        change.model,
+        texts,
+        "contribution",
+        policy.scored_tokens,
+        at_least=policy.calibration.min_records,
+    )
     scores = seen.scores(bootstrap=_BOOTSTRAP)
     protected = policy.limits.protected(change.original_layers) | barred(state, change)
     free = len([layer for layer in change.kept if layer not in protected])
@@ -94,13 +101,16 @@ def _published(job: Job, model: str, texts: list[str]) -> dict[str, Any]:
     }
 
 
-def _seen(job: Job, model: str, texts: list[str], source: Source, tokens: int) -> Observations:
+def _seen(
+    job: Job, model: str, texts: list[str], source: Source, tokens: int, *, at_least: int = 0
+) -> Observations:
     return job.compute.score(
         model,
         texts,
         source=source,
         max_tokens=tokens,
         max_length=_MAX_LENGTH,
+        min_texts=at_least,
         progress=job.report,
     )
 

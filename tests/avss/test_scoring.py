@@ -11,6 +11,7 @@ import torch
 from avss.batching import batch_rows
 from avss.cutting.pruning import remove_layers
 from avss.errors import InputError, UnsupportedArchitectureError
+from avss.scoring.calibration import calibration_tokens
 from avss.scoring.observations import Observations
 from avss.scoring.one_pass import observe, score_layers
 from avss.scoring.scores import LayerScores
@@ -134,6 +135,13 @@ def test_max_tokens_reads_the_first_tokens_only(llama: Any, words: Any, texts: l
     scores = score_layers(llama, words, texts, max_tokens=100)
     assert scores.tokens == 100
     assert scores.records < len(texts)
+
+
+def test_more_than_max_tokens_are_read_only_for_the_least_number_of_texts(words: Any) -> None:
+    texts = ["w1 w2 w3", "", "w4 w5 w6 w7", "w8 w9"]
+    for most, least, lengths in ((5, 0, [3, 2]), (5, 1, [3, 2]), (5, 2, [3, 4]), (1, 9, [3, 4, 2])):
+        found = calibration_tokens(words, texts, max_tokens=most, max_length=9, min_texts=least)
+        assert [len(ids) for ids in found] == lengths
 
 
 def test_progress_ends_at_the_total(llama: Any, words: Any, texts: list[str]) -> None:

@@ -284,13 +284,12 @@ def test_a_policy_that_cannot_be_met_begins_nothing(world):
     assert recorded(world) == []
 
 
-def test_layers_are_scored_on_so_many_tokens_and_chosen_on_the_bases_own_text_too(world):
-    selection = {"score_tokens": 600, "probe_tokens": 400, "own_text_share": 0.5}
+def test_layers_are_scored_on_no_more_text_than_asked_for_and_chosen_on_the_bases_own_text_too(world):
+    selection = {"score_tokens": 100, "probe_tokens": 400, "own_text_share": 0.5}
     world.rewrite("policy.yaml", selection=selection)
     world.here("optimize", "--config", "run.yaml", code=4)
     step = change_of(world).steps[0]
-    scored = world.view.documents.get(step.ranked.scores)["tokens"]
-    assert 550 < scored <= 600  # of 1500 that calibration may read
+    assert world.view.documents.get(step.ranked.scores)["records"] == 10  # min_records
     probe = world.view.documents.get(step.probed.probe)
     (path,) = (world.home / "cache" / "healing").rglob("probe.json")
     kept = json.loads(path.read_text())
@@ -301,7 +300,7 @@ def test_layers_are_scored_on_so_many_tokens_and_chosen_on_the_bases_own_text_to
     model, tokenizer = (load(world.folder / "model") for load in (load_model, load_tokenizer))
     assert kept["rows"] == own_text(model, tokenizer, tokens=200)
     told = world.here("policy", "explain", "policy.yaml")
-    assert "scored on at most 600 tokens" in told
+    assert "scored on 100 tokens or 10 texts, whichever is more" in told
     assert "50% of them the base model's own text" in told
 
 
