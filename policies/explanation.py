@@ -18,6 +18,7 @@ COURSE_FIELDS = (
     "healing.methods",
     "healing.gated",
     "healing.training_tokens",
+    "healing.learning_rate",
     "healing.own_text_share",
     "drift.data.confidence",
     *(
@@ -94,8 +95,10 @@ def _training(policy: Policy) -> list[str]:
     healing = policy.healing
     if "distilled" not in healing.methods:
         return []
+    rate = healing.learning_rate
     return [
-        f"Distillation trains each candidate on {healing.training_tokens:,} tokens; "
+        f"Distillation trains each candidate on {healing.training_tokens:,} tokens"
+        f"{'' if rate is None else f', at a learning rate of {rate:g}'}; "
         f"{healing.own_text_share:.0%} of the text is the base model's own."
     ]
 

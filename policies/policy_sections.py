@@ -89,6 +89,9 @@ class Healing(Frozen):
     it, also what the methods before it came to, until one passes."""
     training_tokens: Ordinal = 250_000
     """Tokens that distillation trains on for each candidate, repeats included."""
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Of distillation, at its highest; null: 3e-4 where every weight is trained, 5e-4 for adapters.
+    A training that diverges wants less."""
     own_text_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Share of the distinct training text that the base model writes itself, so that what it knows
     beyond the business's data is not forgotten."""

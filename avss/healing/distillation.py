@@ -203,6 +203,7 @@ class _Run:
             curve=tuple(state.curve),
             warnings=tuple(self.warnings),
             rank=self._rank,
+            learning_rate=self._rate,
         )
         return (trained if better else candidate), report
 
@@ -258,7 +259,8 @@ class _Run:
         if not math.isfinite(last) or last > min(_DIVERGED * first, max(first, ignorant)):
             self.warnings.append(
                 f"Training diverged: a held-out loss of {last:.3g} nats a token after "
-                f"{state.curve[-1][0]} tokens, {first:.3g} before. Lower the learning rate."
+                f"{state.curve[-1][0]} tokens, {first:.3g} before. Lower the learning rate, "
+                f"which was {self._rate:g}."
             )
             return True
         return state.stale >= self._plan.patience

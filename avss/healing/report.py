@@ -53,7 +53,7 @@ class HealingReport:
     from, repeats included; `curve` holds (tokens, loss) along a distillation; `tried` is every way
     with its loss, whether it was kept or not; `prompts` counts the texts learned from that are what
     the KPIs ask; `rank` is that of the adapters that a distillation trained, 0 where that was every
-    weight of the layers.
+    weight of the layers, and `learning_rate` how fast at most.
     """
 
     method: Method
@@ -69,6 +69,7 @@ class HealingReport:
     warnings: tuple[str, ...] = ()
     prompts: int = 0
     rank: int | None = None
+    learning_rate: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, in the order of the fields; None for a loss that is no number."""

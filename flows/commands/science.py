@@ -206,6 +206,10 @@ def heal(
     training_tokens: Annotated[
         int, typer.Option(help="Tokens that distillation trains on, repeats included.", min=1)
     ] = 250_000,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Of distillation, at its highest. Default: by the model's size."),
+    ] = None,
     own_text_share: Annotated[
         float, typer.Option(help="Share of the training text that the base writes itself.")
     ] = 0.5,
@@ -225,7 +229,7 @@ def heal(
 
     texts = [record[text_field] for record in records_at(data, text_field)]
     training = Training(
-        DistillationPlan(tokens=training_tokens),
+        DistillationPlan(tokens=training_tokens, learning_rate=learning_rate),
         own_text_share,
         out_dir.with_name(f".{out_dir.name}.training.safetensors"),
     )

@@ -213,7 +213,7 @@ def _heal(
     healing, checkpoint = job.policy.healing, _checkpoint(change, action)
     fit, judge, prompts = _lessons(job, base, action.methods, pinned(change).manifest)
     training = Training(
-        DistillationPlan(tokens=healing.training_tokens),
+        DistillationPlan(tokens=healing.training_tokens, learning_rate=healing.learning_rate),
         healing.own_text_share,
         checkpoint,
         _kept(change) / "own.json",

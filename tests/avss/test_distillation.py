@@ -203,6 +203,7 @@ def test_training_that_diverges_is_discarded_and_said_so(base, text, judge, lear
     assert report.method == "none"
     assert report.loss_after == report.loss_before
     assert "diverged" in report.warnings[0]
+    assert f"which was {learning_rate:g}" in report.warnings[0]
     assert report.tried[-1].reason == report.warnings[0]
     assert report.tokens < plan.tokens
     json.dumps(report.to_json(), allow_nan=False)  # as evidence is written

@@ -131,7 +131,9 @@ def test_heal_tries_what_is_asked_for_and_saves_a_model_that_loads(model, data, 
     avss("prune", "--model", model, "--drop", "2,3", "--out", cut)
     pair = ("--base", model, "--data", data, "--text-field", "said", "--format", "json")
     ways = ("--method", "closed_form", "--method", "distilled", "--training-tokens", "300")
-    found = json.loads(avss("heal", "--model", cut, "--out", healed, *pair, *ways))
+    rate = ("--learning-rate", "2e-4")
+    found = json.loads(avss("heal", "--model", cut, "--out", healed, *pair, *ways, *rate))
+    assert found["learning_rate"] == 2e-4
     assert [way["method"] for way in found["tried"]] == ["none", "closed_form", "distilled"]
     best = min(found["tried"], key=lambda way: way["loss"])
     assert (found["method"], found["loss_after"]) == (best["method"], best["loss"])
@@ -139,7 +141,9 @@ def test_heal_tries_what_is_asked_for_and_saves_a_model_that_loads(model, data, 
     assert manifest["kept_original_indices"] == [0, 1, 4, 5]
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     assert "already exists" in avss("heal", "--model", cut, "--out", healed, *pair, code=2)
-    whole = avss("heal", "--model", model, "--out", str(tmp_path / "new"), *pair, code=2)
+    new, still = str(tmp_path / "new"), (*ways, "--learning-rate", "0")
+    assert "learning_rate is 0" in avss("heal", "--model", cut, "--out", new, *pair, *still, code=2)
+    whole = avss("heal", "--model", model, "--out", new, *pair, code=2)
     assert "no gap to heal" in " ".join(whole.split())
 
 

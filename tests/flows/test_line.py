@@ -298,13 +298,14 @@ BORDERS = (
 
 def test_a_registration_that_dies_anywhere_is_finished_by_the_next_run(world, life, monkeypatch):
     distils = {"methods": ["closed_form", "distilled"], "training_tokens": 400}
-    world.rewrite("policy.yaml", healing=distils)
+    world.rewrite("policy.yaml", healing=distils | {"learning_rate": 2e-4})
     begun = life.run().change
     built = life.view.change(begun).steps[0].attempts[-1].built
     healing = life.view.documents.get(built.build)
     tried = [one["method"] for one in healing["tried"]]
     assert tried == ["none", "closed_form", "distilled"]
     assert healing["prompts"] > 0
+    assert healing["learning_rate"] == 2e-4
     life.answer(begun, *PEOPLE)
     for owner, name, dying in BORDERS:
         with monkeypatch.context() as patch:

@@ -284,7 +284,7 @@ def test_a_policy_that_cannot_be_met_begins_nothing(world):
     assert recorded(world) == []
 
 
-def test_layers_are_scored_on_no_more_text_than_asked_for_and_chosen_on_the_bases_own_text_too(world):
+def test_layers_are_scored_and_chosen_on_the_text_that_the_policy_gives(world):
     selection = {"score_tokens": 100, "probe_tokens": 400, "own_text_share": 0.5}
     world.rewrite("policy.yaml", selection=selection)
     world.here("optimize", "--config", "run.yaml", code=4)
