@@ -68,7 +68,7 @@ def rank(job: Job, state: State, action: RankLayers) -> LayersRanked:
         texts,
         "contribution",
         policy.scored_tokens,
-        at_least=policy.calibration.min_records,
+        min_texts=policy.calibration.min_records,
     )
     scores = seen.scores(bootstrap=_BOOTSTRAP)
     protected = policy.limits.protected(change.original_layers) | barred(state, change)
@@ -102,7 +102,7 @@ def _published(job: Job, model: str, texts: list[str]) -> dict[str, Any]:
 
 
 def _seen(
-    job: Job, model: str, texts: list[str], source: Source, tokens: int, *, at_least: int = 0
+    job: Job, model: str, texts: list[str], source: Source, tokens: int, *, min_texts: int = 0
 ) -> Observations:
     return job.compute.score(
         model,
@@ -110,7 +110,7 @@ def _seen(
         source=source,
         max_tokens=tokens,
         max_length=_MAX_LENGTH,
-        min_texts=at_least,
+        min_texts=min_texts,
         progress=job.report,
     )
 

@@ -9,7 +9,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
@@ -17,16 +16,12 @@ from model_signing import verifying
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from safetensors.torch import save_file
 
-from avss.healing.own_text import own_text
-from avss.loading import load_model, load_tokenizer
 from tasks.errors import MissingError
 from tasks.models.mlflow_client import new_client as mlflow_client
 from tasks.models.registry import Registry
 from tasks.models.shelf import ModelShelf
 from tasks.record.duties import serves
-from tests.flows.parts import RECORDS, reviews
 
 pytestmark = pytest.mark.stack
 ONCE = (
@@ -81,10 +76,10 @@ def test_a_change_is_approved_promoted_and_proven(world, at_terminal):
     assert champion.digest == change.model
     assert len(change.kept) == 5
     mlflow_leads_to_the_dossiers(world)
-    index = published(world, "index.html")
+    index = world.page("index.html")
     assert f'<a href="{world.change}/promotion.html">' in index
     assert 'class="moment pass"' in index
-    assert published(world, f"{world.change}/1.html") == page.replace("\r", "")
+    assert world.page(f"{world.change}/1.html") == page.replace("\r", "")
     exported = at_terminal(
         "export", world.change, "--out", "pack", piped=True, cwd=world.folder, home=world.home
     )
@@ -143,11 +138,6 @@ def what_choosing_cost(world) -> None:
     assert scores["published"]["tokens"] <= 400 < scores["tokens"] <= 1500
     scored = scores["tokens"] + scores["published"]["tokens"]
     assert probe["scoring_forward_equivalents"] * probe["tokens"] == pytest.approx(scored)
-
-
-def published(world, name: str) -> str:
-    """A page of the line's static site in the work bucket."""
-    return world.view.work.below("dossiers").get(f"{world.line}/{name}").decode()
 
 
 def complete(world, model: str) -> None:
@@ -241,7 +231,7 @@ def text_is_shown_and_nowhere_else(world) -> None:
     (kpi,) = world.view.documents.get(digest)["kpis"]
     texts = [one["asked"].removesuffix(" so") for one in kpi["examples"]]
     assert len(texts) == 4
-    page = published(world, f"{world.change}/1.html")
+    page = world.page(f"{world.change}/1.html")
     record = b"".join(world.view.store.read(world.line)).decode()
     payloads = [base64.b64decode(json.loads(one)["payload"]) for one in world.view.record.reread()]
     runs = mlflow_client().search_runs([experiment_of(world)])
@@ -282,74 +272,3 @@ def test_a_policy_that_cannot_be_met_begins_nothing(world):
     world.rewrite("policy.yaml", limits={"max_layers_removed": 1, "protected_layers": [*range(6)]})
     assert "protected" in world.avss("optimize", "--config", "run.yaml", code=2)
     assert recorded(world) == []
-
-
-def test_layers_are_scored_and_chosen_on_the_text_that_the_policy_gives(world):
-    selection = {"score_tokens": 100, "probe_tokens": 400, "own_text_share": 0.5}
-    world.rewrite("policy.yaml", selection=selection)
-    world.here("optimize", "--config", "run.yaml", code=4)
-    step = change_of(world).steps[0]
-    assert world.view.documents.get(step.ranked.scores)["records"] == 10  # min_records
-    probe = world.view.documents.get(step.probed.probe)
-    (path,) = (world.home / "cache" / "healing").rglob("probe.json")
-    kept = json.loads(path.read_text())
-    assert probe["own_tokens"] == kept["tokens"] == 200
-    own = sum(len(row) - 1 for row in kept["rows"])
-    assert 190 < own < 210
-    assert 150 < probe["tokens"] - own <= 200
-    model, tokenizer = (load(world.folder / "model") for load in (load_model, load_tokenizer))
-    assert kept["rows"] == own_text(model, tokenizer, tokens=200)
-    told = world.here("policy", "explain", "policy.yaml")
-    assert "scored on 100 tokens or 10 texts, whichever is more" in told
-    assert "50% of them the base model's own text" in told
-
-
-def test_what_the_rules_refuse_is_followed_by_the_way_before_it(sure_world):
-    """No candidate keeps all of a KPI for certain, so both ways are tried.
-
-    The training begins anew beside a checkpoint of another one, and leaves nothing.
-    """
-    world = sure_world
-    world.rewrite(
-        "policy.yaml",
-        limits={"max_layers_removed": 1, "max_share_removed": None, "attempts_per_step": 1},
-        healing={"gated": "each", "methods": ["none", "distilled"], "training_tokens": 20_000},
-        kpis={"default": {"min_retention": 1.0, "worst_slice": None, "max_drop_per_step": None}},
-    )
-    kept = world.home / "cache" / "healing"
-    foreign = kept / world.change / "1-1.safetensors"
-    foreign.parent.mkdir(parents=True)
-    save_file({"x": torch.zeros(1)}, foreign, metadata={"state": '{"fingerprint": "another"}'})
-    told = world.here("optimize", "--config", "run.yaml", code=3)
-    assert f"avss dossier {world.change}" in told
-    assert list(kept.iterdir()) == []
-    healed, cut = change_of(world).steps[0].attempts
-    assert (healed.built.healing, cut.built.healing) == ("distilled", "none")
-    assert healed.built.layer == cut.built.layer
-    assert healed.built.model != cut.built.model
-    evidence = world.view.documents.get(cut.judged.evidence)
-    assert [one["healing"] for one in evidence["refused_before"]] == ["distilled"]
-    page = published(world, f"{world.change}/1.html")
-    rows = page.partition('id="tried"')[2].partition("</table>")[0]
-    assert rows.index("Distillation") < rows.index("<td>None</td>")
-    assert rows.count("badge fail") == 2
-    assert f'href="{world.change}/1.html"' in published(world, "index.html")
-
-
-@pytest.fixture
-def sure_world(world, stack):
-    """A base that is sure of its guesses, and reviews that it wrote: so healing helps."""
-    folder = world.folder / "model"
-    model, tokenizer = load_model(folder), load_tokenizer(folder)
-    with torch.no_grad():
-        model.get_output_embeddings().weight.mul_(30)
-    model.save_pretrained(folder)
-    parts = [json.loads(line) for line in reviews(range(RECORDS)).splitlines()]
-    written = own_text(model, tokenizer, tokens=20 * RECORDS, length=20)
-    for record, tokens in zip(parts, written, strict=True):
-        record["said"] = tokenizer.decode(tokens)
-    lines = [json.dumps(record) + "\n" for record in parts]
-    half = RECORDS // 2
-    for number, some in enumerate((lines[:half], lines[half:])):
-        stack.data().put(f"2026/part-{number}.jsonl", "".join(some).encode())
-    return world

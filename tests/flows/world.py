@@ -84,6 +84,10 @@ class World:
         """The line as it stands now."""
         return LineView(self.line, Places("avss-work", "avss-ledger"))
 
+    def page(self, name: str) -> str:
+        """A page of the line's static site in the work bucket."""
+        return self.view.work.below("dossiers").get(f"{self.line}/{name}").decode()
+
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Begin a command."""
         return subprocess.Popen(
