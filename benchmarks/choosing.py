@@ -35,6 +35,8 @@ from avss.loading import load_model, load_tokenizer
 from avss.profiling.profile import profile_model
 
 SPEEDS = "speeds"
+SAVED = ("ours", "SLEB")
+"""Whose models are kept in `--out` (how their names begin), to be trained or measured again."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ class Bench:
                 self._measured(name, count, self._kept(name, count), self._facts(name, count))
 
     def _missing(self, name: str, count: int) -> bool:
-        kept = not name.startswith("ours") or self._folder(name, count).exists()
+        kept = not name.startswith(SAVED) or self._folder(name, count).exists()
         return not (kept and self._path(name, count).exists())
 
     def _folder(self, name: str, count: int) -> Path:
@@ -162,7 +164,7 @@ class Bench:
         ]
 
     def _note(self, name: str, count: int, model: Any, facts: Facts) -> None:
-        if name.startswith("ours") and not self._folder(name, count).exists():
+        if name.startswith(SAVED) and not self._folder(name, count).exists():
             self._folder(name, count).with_suffix(".json").write_text(json.dumps(asdict(facts)))
             write_model(model, self.tokenizer, self._folder(name, count))
         if not self._path(name, count).exists():
