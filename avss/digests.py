@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import rfc8785
 
@@ -18,6 +19,12 @@ class FolderDigest:
 
     files: Mapping[str, str]
     digest: str
+
+    @classmethod
+    def of(cls, files: Mapping[str, str]) -> Self:
+        """From SHA-256 (hex) by path; files that do not count are left out."""
+        counted = {name: sha for name, sha in files.items() if _counts(Path(name))}
+        return cls(counted, digest_of_files(counted))
 
 
 def folder_digest(folder: str | Path) -> FolderDigest:
@@ -47,11 +54,6 @@ def source_digest(source: str | Path) -> FolderDigest | None:
         files = {path.name: file_digest(path)}
         return FolderDigest(files, digest_of_files(files))
     return folder_digest(path) if path.is_dir() else None
-
-
-def model_digest(files: Mapping[str, str]) -> str:
-    """The digest of a folder by its files: relative POSIX path -> SHA-256 (hex)."""
-    return digest_of_files({name: sha for name, sha in files.items() if _counts(Path(name))})
 
 
 def digest_of_files(files: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ files' way to S3 and back, which is as fast as this machine's disk and S3 server
 
 import argparse
 import functools
+import os
 import resource
 import sys
 import threading
@@ -24,6 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
+
+from deployments.stack import Stack
 
 MODEL_WORK: Mapping[str, tuple[str, str]] = {
     "score": ("tasks.compute.pieces", "observe"),
@@ -128,8 +131,15 @@ def main() -> None:
     hush_libraries()
     from flows.demo import run_demo
 
-    with timing() as clock, redirect_stdout(sys.stderr):  # only the table is the result
-        run_demo(chosen.out.resolve())
+    folder = chosen.out.resolve()
+    stack = Stack(folder / "stack")
+    with redirect_stdout(sys.stderr):  # only the table is the result
+        stack.up()
+        # Timing imports Prefect, which then keeps the server of its environment or, without one,
+        # starts one of its own for every flow run.
+        os.environ.update(stack.environment())
+        with timing() as clock:
+            run_demo(folder)
     print(table(clock))
 
 

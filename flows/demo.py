@@ -59,7 +59,9 @@ def run_demo(folder: Path) -> int:
         view = LineView(LINE, places_of(LINE))
         export_pack(view, ending.change, folder / "evidence-pack")
         shutil.rmtree(folder / "dossier", ignore_errors=True)
-        shutil.copytree(folder / "evidence-pack" / "extra" / "dossier", folder / "dossier")
+        dossier = folder / "evidence-pack" / "extra" / "dossier"
+        if dossier.is_dir():  # a change that found nothing to do has none
+            shutil.copytree(dossier, folder / "dossier")
         report = verify_folder(folder / "evidence-pack")
         _conclude(console, folder, view.change(ending.change), report)
     console.print(f"\nThe demo took {(time.monotonic() - began) / 60:.1f} minutes.", style="dim")
@@ -182,15 +184,20 @@ def _conclude(console: Console, folder: Path, change: ChangeState, report: Repor
         if attempt.judged and not attempt.judged.passed
     ]
     console.print(Rule("done", align="left"))
+    went = (
+        f"{len(change.approved_steps)} approved steps removed layers "
+        f"{', '.join(map(str, removed))} of {change.original_layers}"
+        if removed
+        else f"no layer went, {len(change.kept)} of {change.original_layers} are left"
+    )
+    held = f"without layer {', without layer '.join(map(str, refused))}" if refused else "none"
     console.print(
-        f"{change.id}: {report.outcome}. {len(change.approved_steps)} approved steps removed "
-        f"layers {', '.join(map(str, removed))} of {change.original_layers}; candidates that the "
-        f"gate refused: without layer {', without layer '.join(map(str, refused)) or '-'}."
+        f"{change.id}: {report.outcome}. {went}; candidates that the gate refused: {held}."
     )
     console.print(f"evidence pack: valid, {report.entries} entries verified offline")
-    home = _shown(folder / "stack")
+    home, dossier = _shown(folder / "stack"), folder / "dossier"
     for what, where in (
-        ("dossiers, one a step", _shown(folder / "dossier")),
+        *([("dossiers, one a step", _shown(dossier))] if dossier.is_dir() else []),
         ("evidence pack", _shown(folder / "evidence-pack")),
         ("check it yourself", f"avss verify {_shown(folder / 'evidence-pack')}"),
         ("servers again, with their addresses", f"avss stack up --home {home}"),

@@ -77,7 +77,7 @@ def model_folder(source: str) -> str:
     from tasks.models.folders import fetch_model
 
     with progress(f"Fetching {source}") as report:
-        return str(fetch_model(source, report=report))
+        return str(fetch_model(source, report=report).folder)
 
 
 def records_at(source: str, text_field: str | None = None) -> list[dict[str, Any]]:

@@ -126,7 +126,7 @@ def _folder(place: ModelPlace) -> Path:
     near = Path(place.folder)
     if near.is_dir() and folder_digest(near).digest == place.digest:
         return near
-    return fetch_model(place.uri)
+    return fetch_model(place.uri).folder
 
 
 def maker_of(loaded: LoadedModel) -> Maker:

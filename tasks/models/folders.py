@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from avss.digests import MANIFEST_NAME, FolderDigest, folder_digest, model_digest
+from avss.digests import MANIFEST_NAME, FolderDigest, folder_digest
 from tasks.errors import MissingError, StorageError
 from tasks.home import cache
 from tasks.reporting import Report, summed, untold
@@ -37,6 +37,14 @@ class PublishedModel:
 
     digest: str
     uri: str
+
+
+@dataclass(frozen=True)
+class FetchedModel:
+    """A model folder on this machine, and its digest, just computed."""
+
+    folder: Path
+    found: FolderDigest
 
 
 def publish_model(
@@ -104,7 +112,9 @@ def publishing(
             raise
 
 
-def fetch_model(uri: str, *, client: "S3Client | None" = None, report: Report = untold) -> Path:
+def fetch_model(
+    uri: str, *, client: "S3Client | None" = None, report: Report = untold
+) -> FetchedModel:
     """A local copy of the model folder at an s3:// prefix, verified, also when it was cached.
 
     A prefix whose last part is a digest must hold exactly the model with that digest. Any other
@@ -125,12 +135,14 @@ def fetch_model(uri: str, *, client: "S3Client | None" = None, report: Report = 
     note = folder.with_name(f"{folder.name}.digest")
     with FileLock(folder.with_name(f"{folder.name}.lock")):
         expected = named or (note.read_text() if note.is_file() else None)
-        if folder.is_dir() and expected and folder_digest(folder).digest == expected:
-            return folder
+        if folder.is_dir() and expected:
+            present = folder_digest(folder)
+            if present.digest == expected:
+                return FetchedModel(folder, present)
         moved = summed(sum(item.size for item in objects), report)
         found = _download(store, objects, folder, expected=named, progress=moved)
-        note.write_text(found)
-    return folder
+        note.write_text(found.digest)
+    return FetchedModel(folder, found)
 
 
 def fetch_file(uri: str, *, client: "S3Client | None" = None) -> Path:
@@ -161,15 +173,18 @@ def _download(
     *,
     expected: str | None,
     progress: Progress,
-) -> str:
+) -> FolderDigest:
     """Put the whole model at `folder`, or nothing; an interrupted download goes on where it was."""
     partial = folder.with_name(f"{folder.name}.partial")
     _require_space(partial, objects)
-    found = model_digest(store.download_folder(partial, progress=progress))
-    if expected and found != expected:
+    found = FolderDigest.of(store.download_folder(partial, progress=progress))
+    if not found.files:
+        shutil.rmtree(partial)
+        raise MissingError(f"{store.uri()} holds hidden files alone: expected a model folder.")
+    if expected and found.digest != expected:
         shutil.rmtree(partial)
         raise StorageError(
-            f"{store.uri()} was altered: its content has the digest {found}, not its name. "
+            f"{store.uri()} was altered: its content has the digest {found.digest}, not its name. "
             "Restore the objects, or publish the model again."
         )
     shutil.rmtree(folder, ignore_errors=True)

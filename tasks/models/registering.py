@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avss.digests import MANIFEST_NAME, digest_of_files, folder_digest
+from avss.digests import MANIFEST_NAME, digest_of_files
 from tasks.errors import RegistryError
 from tasks.models.card import MODEL, write_card
 from tasks.models.folders import fetch_model
@@ -63,8 +63,9 @@ def version_files(work: ObjectStore, digest: str) -> ObjectStore:
 def _lay_out(work: ObjectStore, digest: str) -> dict[str, str]:
     """Put model and card where MLflow finds them; returns SHA-256 by key."""
     published, target = work.below(f"models/{digest}"), version_files(work, digest)
-    folder = fetch_model(published.uri(), client=work.client)
-    files = {f"{MODEL}{name}": sha for name, sha in folder_digest(folder).files.items()}
+    fetched = fetch_model(published.uri(), client=work.client)
+    folder = fetched.folder
+    files = {f"{MODEL}{name}": sha for name, sha in fetched.found.files.items()}
     if (folder / MANIFEST_NAME).is_file():
         files[f"{MODEL}{MANIFEST_NAME}"] = file_sha256(folder / MANIFEST_NAME)
     for key, sha in files.items():

@@ -65,7 +65,7 @@ def export_version(
         raise ExportError(f"{out} exists already. Name a new folder.")
     converter = converter_script() if gguf is not None else None
     address = view.work.uri(f"models/{change.model}")
-    folder = fetch_model(address, client=view.work.client, report=report)
+    folder = fetch_model(address, client=view.work.client, report=report).folder
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
         shutil.copytree(folder, Path(scratch) / "model")

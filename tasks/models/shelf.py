@@ -54,7 +54,8 @@ class ModelShelf:
         Once in the life of this shelf: a large model takes minutes to read.
         """
         if digest not in self._folders:
-            self._folders[digest] = fetch_model(self.uri(digest), client=self._work.client)
+            fetched = fetch_model(self.uri(digest), client=self._work.client)
+            self._folders[digest] = fetched.folder
         return self._folders[digest]
 
     def load(self, digest: str) -> LoadedModel:
@@ -75,7 +76,10 @@ class ModelShelf:
         """Bring a base model from any source onto the shelf; returns its digest."""
         if source.startswith("s3://"):
             bucket, client = self._work.location.bucket, self._work.client
-            return publish_model(fetch_model(source, client=client), bucket, client=client).digest
+            fetched = fetch_model(source, client=client)
+            publish_model(fetched.folder, bucket, known=fetched.found, client=client)
+            self._folders[fetched.found.digest] = fetched.folder
+            return fetched.found.digest
         return self.add(lambda out: folder_digest(materialize(source, out, revision=revision)))
 
     def add(

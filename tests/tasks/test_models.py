@@ -45,7 +45,7 @@ def test_a_published_model_comes_back_whole(s3, folder):
     published = publish_model(folder, s3.names.work)
     assert published.digest == folder_digest(folder).digest
     assert published.uri == f"s3://{s3.names.work}/models/{published.digest}"
-    copy = fetch_model(published.uri)
+    copy = fetch_model(published.uri).folder
     assert folder_digest(copy) == folder_digest(folder)
     assert (copy / MANIFEST_NAME).read_text() == "{}"
     assert not (copy / ".cache").exists()
@@ -74,23 +74,23 @@ def test_an_interrupted_upload_goes_on_where_it_was(s3, folder, monkeypatch):
         publish_model(folder, s3.names.work)
     published = publish_model(folder, s3.names.work)
     assert len(tried) == len(set(tried)) + 1  # only the interrupted file was sent again
-    assert folder_digest(fetch_model(published.uri)).digest == published.digest
+    assert folder_digest(fetch_model(published.uri).folder).digest == published.digest
 
 
 def test_a_cached_model_is_not_fetched_again(s3, folder):
     uri = publish_model(folder, s3.names.work).uri
     moved = []
-    first = fetch_model(uri, report=lambda *of: moved.append(of))
+    first = fetch_model(uri, report=lambda *of: moved.append(of)).folder
     assert moved[-1][0] == moved[-1][1] > 0
     moved.clear()
-    assert fetch_model(uri, report=lambda *of: moved.append(of)) == first
+    assert fetch_model(uri, report=lambda *of: moved.append(of)).folder == first
     assert moved == []
 
 
 def test_a_damaged_cache_is_fetched_again(s3, folder):
     uri = publish_model(folder, s3.names.work).uri
-    (fetch_model(uri) / "config.json").write_text("damaged")
-    assert folder_digest(fetch_model(uri)) == folder_digest(folder)
+    (fetch_model(uri).folder / "config.json").write_text("damaged")
+    assert folder_digest(fetch_model(uri).folder) == folder_digest(folder)
 
 
 def test_a_model_altered_in_s3_is_refused(s3, folder):
@@ -112,23 +112,42 @@ def test_a_file_added_in_s3_is_noticed(s3, folder):
 def test_a_customers_own_prefix_is_fetched_and_follows_changes(s3, folder):
     store = s3.work().below("their/model")
     store.upload_folder(folder)
-    first = fetch_model(store.uri())
-    assert fetch_model(store.uri()) == first
+    first = fetch_model(store.uri()).folder
+    assert fetch_model(store.uri()).folder == first
     store.put("config.json", b"{}")
-    second = fetch_model(store.uri())
+    second = fetch_model(store.uri()).folder
     assert (second / "config.json").read_text() == "{}"
 
 
 def test_a_damaged_copy_of_a_customers_model_is_fetched_again(s3, folder):
     store = s3.work().below("their/model")
     store.upload_folder(folder)
-    (fetch_model(store.uri()) / "config.json").write_text("damaged")
-    assert folder_digest(fetch_model(store.uri())) == folder_digest(folder)
+    (fetch_model(store.uri()).folder / "config.json").write_text("damaged")
+    assert folder_digest(fetch_model(store.uri()).folder) == folder_digest(folder)
 
 
 def test_an_empty_prefix_is_said(s3):
     with pytest.raises(MissingError, match="is empty"):
         fetch_model(s3.work().uri("nothing"))
+
+
+def test_a_prefix_of_hidden_files_is_said_and_leaves_nothing(s3, folder):
+    store = s3.work().below("their/cache")
+    store.put(".cache/download", b"half")
+    for _ in range(2):
+        with pytest.raises(MissingError, match="hidden files alone"):
+            fetch_model(store.uri())
+
+
+def test_a_customers_model_is_fetched_once_and_read_once(s3, folder, monkeypatch):
+    s3.work().below("their/model").upload_folder(folder)
+    read, shelf = [], ModelShelf(s3.work())
+    monkeypatch.setattr("avss.digests.file_digest", lambda path: read.append(path))
+    digest = shelf.take_in(s3.work().uri("their/model"), None)
+    assert read == []  # its digest came with the download
+    monkeypatch.undo()
+    assert folder_digest(shelf.folder(digest)) == folder_digest(folder)
+    assert folder_digest(folder).digest == digest
 
 
 def test_a_disk_too_small_is_said_before_the_download(s3, folder, monkeypatch):
@@ -181,7 +200,7 @@ def test_a_large_file_travels_in_parts_and_arrives_whole(s3, folder, large):
     )
     assert head["ETag"].strip('"').endswith("-3")
     assert head["Metadata"]["sha256"] == file_sha256(large)
-    assert folder_digest(fetch_model(published.uri)) == folder_digest(folder)
+    assert folder_digest(fetch_model(published.uri).folder) == folder_digest(folder)
 
 
 DIES_AFTER_20_MIB = """
@@ -221,7 +240,7 @@ def test_a_model_travels_while_it_is_checked(s3, folder):
     assert moved[-1] == (sum(path.stat().st_size for path in travelled),) * 2
     assert folder_digest(shelf.folder(digest)) == folder_digest(folder)
     shutil.rmtree(shelf.folder(digest))
-    assert folder_digest(fetch_model(shelf.uri(digest))) == folder_digest(folder)
+    assert folder_digest(fetch_model(shelf.uri(digest)).folder) == folder_digest(folder)
 
 
 def test_a_model_that_fails_its_check_is_on_no_shelf_and_stops_travelling(s3, folder):
@@ -326,7 +345,7 @@ def test_an_upload_that_was_killed_between_parts_is_made_again(s3, folder, large
     again = []
     published = publish_model(folder, s3.names.work, progress=again.append)
     assert sum(again) >= large.stat().st_size
-    assert folder_digest(fetch_model(published.uri)) == folder_digest(folder)
+    assert folder_digest(fetch_model(published.uri).folder) == folder_digest(folder)
 
 
 def test_a_large_file_that_was_altered_under_its_name_is_refused(s3, folder, large):
