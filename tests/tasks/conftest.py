@@ -1,4 +1,4 @@
-"""A proxy before the real S3 server that breaks, slows, refuses and throttles as a test says."""
+"""Files to move, and a proxy before the real S3 server that does wrong what a test says."""
 
 import http.client
 import os
@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from avss.digests import MANIFEST_NAME
 from tasks.s3.storage import ObjectStore
 
 
@@ -36,6 +38,25 @@ class Faults:
     written: list[dict[str, str]] = field(default_factory=list)
     """Headers of what was put; it goes nowhere."""
     asked: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home of this test alone."""
+    monkeypatch.setenv("AVSS_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, s3: Any) -> Path:
+    """Not a model that runs: for the way it travels, any files do."""
+    folder = tmp_path / "model"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "config.json").write_text(f'{{"made_for": "{s3.unique}"}}')
+    (folder / "sub" / "model.safetensors").write_bytes(bytes(range(256)))
+    (folder / MANIFEST_NAME).write_text("{}")
+    (folder / ".cache").mkdir()
+    (folder / ".cache" / "x").write_text("hidden")
+    return folder
 
 
 @pytest.fixture

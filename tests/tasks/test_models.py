@@ -1,44 +1,21 @@
 """Model folders to S3 and back, on a real S3 server."""
 
 import random
-import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
-from threading import Event, Timer
 
 import pytest
 
 from avss.digests import MANIFEST_NAME, folder_digest
-from avss.errors import InputError, ProofError
 from tasks.errors import MissingError, StorageError
-from tasks.home import home as home_folder
 from tasks.models import folders as models
 from tasks.models.folders import fetch_file, fetch_model, publish_model
-from tasks.models.shelf import ModelShelf
 from tasks.s3.client import new_client
 from tasks.s3.storage import ObjectStore, file_sha256
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("AVSS_HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture
-def folder(tmp_path: Path, s3) -> Path:
-    """Not a model that runs: for the way it travels, any files do."""
-    folder = tmp_path / "model"
-    (folder / "sub").mkdir(parents=True)
-    (folder / "config.json").write_text(f'{{"made_for": "{s3.unique}"}}')
-    (folder / "sub" / "model.safetensors").write_bytes(bytes(range(256)))
-    (folder / MANIFEST_NAME).write_text("{}")
-    (folder / ".cache").mkdir()
-    (folder / ".cache" / "x").write_text("hidden")
-    return folder
+pytestmark = pytest.mark.usefixtures("own_home")
 
 
 def test_a_published_model_comes_back_whole(s3, folder):
@@ -139,17 +116,6 @@ def test_a_prefix_of_hidden_files_is_said_and_leaves_nothing(s3, folder):
             fetch_model(store.uri())
 
 
-def test_a_customers_model_is_fetched_once_and_read_once(s3, folder, monkeypatch):
-    s3.work().below("their/model").upload_folder(folder)
-    read, shelf = [], ModelShelf(s3.work())
-    monkeypatch.setattr("avss.digests.file_digest", lambda path: read.append(path))
-    digest = shelf.take_in(s3.work().uri("their/model"), None)
-    assert read == []  # its digest came with the download
-    monkeypatch.undo()
-    assert folder_digest(shelf.folder(digest)) == folder_digest(folder)
-    assert folder_digest(folder).digest == digest
-
-
 def test_a_disk_too_small_is_said_before_the_download(s3, folder, monkeypatch):
     uri = publish_model(folder, s3.names.work).uri
     usage = models.shutil.disk_usage(folder)
@@ -170,11 +136,6 @@ def test_one_object_keeps_its_name_and_follows_changes(s3):
 def test_a_missing_object_is_said(s3):
     with pytest.raises(MissingError, match="does not exist"):
         fetch_file(s3.data().uri("nothing.jsonl"))
-
-
-def test_a_device_that_is_not_here_is_refused_before_anything_is_done(s3):
-    with pytest.raises(InputError, match="tpu9"):
-        ModelShelf(s3.work(), "tpu9")
 
 
 @pytest.fixture
@@ -215,125 +176,6 @@ def die(count):
         os.kill(os.getpid(), signal.SIGKILL)
 publish_model(Path(sys.argv[1]), sys.argv[2], progress=die)
 """
-
-
-def written(folder):
-    def write(out):
-        shutil.copytree(folder, out)
-        return folder_digest(out)
-
-    return write
-
-
-def test_a_model_travels_while_it_is_checked(s3, folder):
-    work, moved = ObjectStore(s3.names.work), []
-    shelf = ModelShelf(work)
-
-    def check(draft):
-        uploaded = f"models/{folder_digest(draft).digest}/{MANIFEST_NAME}"
-        until = time.monotonic() + 60
-        while not work.exists(uploaded):
-            assert time.monotonic() < until, "nothing arrives while the check is at work"
-
-    digest = shelf.add(written(folder), check, lambda *at: moved.append(at))
-    travelled = [folder / name for name in (*folder_digest(folder).files, MANIFEST_NAME)]
-    assert moved[-1] == (sum(path.stat().st_size for path in travelled),) * 2
-    assert folder_digest(shelf.folder(digest)) == folder_digest(folder)
-    shutil.rmtree(shelf.folder(digest))
-    assert folder_digest(fetch_model(shelf.uri(digest)).folder) == folder_digest(folder)
-
-
-def test_a_model_that_fails_its_check_is_on_no_shelf_and_stops_travelling(s3, folder):
-    work, begun, failed = ObjectStore(s3.names.work), Event(), Event()
-
-    def at_the_first_file(_done, _total):
-        begun.set()
-        assert failed.wait(60)
-
-    def check(_draft):
-        assert begun.wait(60)
-        Timer(0.5, failed.set).start()  # by then the upload was given up
-        raise ProofError("other logits")
-
-    with pytest.raises(ProofError, match="other logits"):
-        ModelShelf(work).add(written(folder), check, at_the_first_file)
-    arrived = list(work.below(f"models/{folder_digest(folder).digest}").list())
-    assert [one.key for one in arrived] == ["config.json"]
-    assert list((home_folder() / "cache" / "models").iterdir()) == []
-
-
-class Interrupted(BaseException):
-    """What a person or the platform does to a process."""
-
-
-def test_an_interrupt_that_comes_while_only_the_upload_goes_on_ends_it_too(s3, folder):
-    work, main = ObjectStore(s3.names.work), threading.main_thread().ident
-
-    def interrupted(_signal, _frame):
-        raise Interrupted
-
-    def at_the_first_file(done, _total):
-        if done <= (folder / "config.json").stat().st_size:
-            time.sleep(0.5)  # the check is over by then
-            signal.pthread_kill(main, signal.SIGUSR1)
-            time.sleep(0.5)
-
-    before = signal.signal(signal.SIGUSR1, interrupted)
-    try:
-        with pytest.raises(Interrupted):
-            ModelShelf(work).add(written(folder), report=at_the_first_file)
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-    arrived = list(work.below(f"models/{folder_digest(folder).digest}").list())
-    assert [one.key for one in arrived] == ["config.json"]
-
-
-def test_an_upload_that_fails_beside_a_check_is_said_after_it(s3, folder, monkeypatch):
-    checked = []
-    monkeypatch.setattr(ObjectStore, "upload_file", failing)
-    with pytest.raises(StorageError, match="the bucket is full"):
-        ModelShelf(ObjectStore(s3.names.work)).add(written(folder), checked.append)
-    assert len(checked) == 1
-    assert list((home_folder() / "cache" / "models").iterdir()) == []
-
-
-DIES_WHILE_IT_WRITES = """
-import os, signal, sys
-from pathlib import Path
-from tasks.models.shelf import ModelShelf
-from tasks.s3.storage import ObjectStore
-def write(out):
-    out.mkdir()
-    (out / "model.safetensors").write_bytes(bytes(100))
-    os.kill(os.getpid(), signal.SIGKILL)
-ModelShelf(ObjectStore(sys.argv[1])).add(write)
-"""
-
-
-def test_what_a_killed_process_was_writing_goes_with_the_next_model_and_what_lives_stays(
-    s3, folder
-):
-    models = home_folder() / "cache" / "models"
-    command = [sys.executable, "-c", DIES_WHILE_IT_WRITES, s3.names.work]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    (left,) = (path for path in models.iterdir() if path.is_dir())
-    shelf = ModelShelf(ObjectStore(s3.names.work))
-
-    def check(draft):
-        assert not left.exists()
-        other = folder.with_name("other")
-        other.mkdir()
-        (other / "config.json").write_text(s3.unique)
-        shelf.add(written(other))
-        assert draft.is_dir()  # of one that is at work
-
-    digest = shelf.add(written(folder), check)
-    assert folder_digest(models / digest) == folder_digest(folder)
-    assert [path.name for path in models.iterdir() if path.name.startswith(".")] == []
-
-
-def failing(*_arguments, **_keywords):
-    raise StorageError("the bucket is full")
 
 
 def test_an_upload_that_was_killed_between_parts_is_made_again(s3, folder, large):

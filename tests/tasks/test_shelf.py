@@ -1,0 +1,165 @@
+"""The models of a change on their shelf: taken in, checked while they travel, interrupted."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from threading import Event, Timer
+
+import pytest
+
+from avss.digests import MANIFEST_NAME, folder_digest
+from avss.errors import InputError, ProofError
+from tasks.errors import StorageError
+from tasks.home import home as home_folder
+from tasks.models.folders import fetch_model
+from tasks.models.shelf import ModelShelf
+from tasks.s3.storage import ObjectStore
+
+pytestmark = pytest.mark.usefixtures("own_home")
+
+
+def test_a_device_that_is_not_here_is_refused_before_anything_is_done(s3):
+    with pytest.raises(InputError, match="tpu9"):
+        ModelShelf(s3.work(), "tpu9")
+
+
+def test_a_customers_model_is_fetched_once_and_read_once(s3, folder, monkeypatch):
+    s3.work().below("their/model").upload_folder(folder)
+    shelf, read, fetched = ModelShelf(ObjectStore(s3.names.work)), [], []
+
+    def fetch(uri, **keywords):
+        fetched.append(uri)
+        return fetch_model(uri, **keywords)
+
+    theirs = s3.work().uri("their/model")
+    with monkeypatch.context() as patched:
+        patched.setattr("tasks.models.shelf.fetch_model", fetch)
+        patched.setattr("avss.digests.file_digest", read.append)
+        digest = shelf.take_in(theirs, None)
+        copy = shelf.folder(digest)
+    assert (fetched, read) == ([theirs], [])  # its digest came with the download
+    assert folder_digest(copy) == folder_digest(folder)
+    assert folder_digest(copy).digest == digest
+    assert folder_digest(fetch_model(shelf.uri(digest)).folder).digest == digest
+
+
+def written(folder):
+    def write(out):
+        shutil.copytree(folder, out)
+        return folder_digest(out)
+
+    return write
+
+
+def test_a_model_travels_while_it_is_checked(s3, folder):
+    work, moved = ObjectStore(s3.names.work), []
+    shelf = ModelShelf(work)
+
+    def check(draft):
+        uploaded = f"models/{folder_digest(draft).digest}/{MANIFEST_NAME}"
+        until = time.monotonic() + 60
+        while not work.exists(uploaded):
+            assert time.monotonic() < until, "nothing arrives while the check is at work"
+
+    digest = shelf.add(written(folder), check, lambda *at: moved.append(at))
+    travelled = [folder / name for name in (*folder_digest(folder).files, MANIFEST_NAME)]
+    assert moved[-1] == (sum(path.stat().st_size for path in travelled),) * 2
+    assert folder_digest(shelf.folder(digest)) == folder_digest(folder)
+    shutil.rmtree(shelf.folder(digest))
+    assert folder_digest(fetch_model(shelf.uri(digest)).folder) == folder_digest(folder)
+
+
+def test_a_model_that_fails_its_check_is_on_no_shelf_and_stops_travelling(s3, folder):
+    work, begun, failed = ObjectStore(s3.names.work), Event(), Event()
+
+    def at_the_first_file(_done, _total):
+        begun.set()
+        assert failed.wait(60)
+
+    def check(_draft):
+        assert begun.wait(60)
+        Timer(0.5, failed.set).start()  # by then the upload was given up
+        raise ProofError("other logits")
+
+    with pytest.raises(ProofError, match="other logits"):
+        ModelShelf(work).add(written(folder), check, at_the_first_file)
+    arrived = list(work.below(f"models/{folder_digest(folder).digest}").list())
+    assert [one.key for one in arrived] == ["config.json"]
+    assert list((home_folder() / "cache" / "models").iterdir()) == []
+
+
+class Interrupted(BaseException):
+    """What a person or the platform does to a process."""
+
+
+def test_an_interrupt_that_comes_while_only_the_upload_goes_on_ends_it_too(s3, folder):
+    work, main = ObjectStore(s3.names.work), threading.main_thread().ident
+
+    def interrupted(_signal, _frame):
+        raise Interrupted
+
+    def at_the_first_file(done, _total):
+        if done <= (folder / "config.json").stat().st_size:
+            time.sleep(0.5)  # the check is over by then
+            signal.pthread_kill(main, signal.SIGUSR1)
+            time.sleep(0.5)
+
+    before = signal.signal(signal.SIGUSR1, interrupted)
+    try:
+        with pytest.raises(Interrupted):
+            ModelShelf(work).add(written(folder), report=at_the_first_file)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    arrived = list(work.below(f"models/{folder_digest(folder).digest}").list())
+    assert [one.key for one in arrived] == ["config.json"]
+
+
+def test_an_upload_that_fails_beside_a_check_is_said_after_it(s3, folder, monkeypatch):
+    checked = []
+    monkeypatch.setattr(ObjectStore, "upload_file", failing)
+    with pytest.raises(StorageError, match="the bucket is full"):
+        ModelShelf(ObjectStore(s3.names.work)).add(written(folder), checked.append)
+    assert len(checked) == 1
+    assert list((home_folder() / "cache" / "models").iterdir()) == []
+
+
+DIES_WHILE_IT_WRITES = """
+import os, signal, sys
+from pathlib import Path
+from tasks.models.shelf import ModelShelf
+from tasks.s3.storage import ObjectStore
+def write(out):
+    out.mkdir()
+    (out / "model.safetensors").write_bytes(bytes(100))
+    os.kill(os.getpid(), signal.SIGKILL)
+ModelShelf(ObjectStore(sys.argv[1])).add(write)
+"""
+
+
+def test_what_a_killed_process_was_writing_goes_with_the_next_model_and_what_lives_stays(
+    s3, folder
+):
+    models = home_folder() / "cache" / "models"
+    command = [sys.executable, "-c", DIES_WHILE_IT_WRITES, s3.names.work]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    (left,) = (path for path in models.iterdir() if path.is_dir())
+    shelf = ModelShelf(ObjectStore(s3.names.work))
+
+    def check(draft):
+        assert not left.exists()
+        other = folder.with_name("other")
+        other.mkdir()
+        (other / "config.json").write_text(s3.unique)
+        shelf.add(written(other))
+        assert draft.is_dir()  # of one that is at work
+
+    digest = shelf.add(written(folder), check)
+    assert folder_digest(models / digest) == folder_digest(folder)
+    assert [path.name for path in models.iterdir() if path.name.startswith(".")] == []
+
+
+def failing(*_arguments, **_keywords):
+    raise StorageError("the bucket is full")
