@@ -41,7 +41,7 @@ class PublishedModel:
 
 @dataclass(frozen=True)
 class FetchedModel:
-    """A model folder on this machine, and its digest, just computed."""
+    """A model folder on this machine, and the digest that was computed from its files."""
 
     folder: Path
     found: FolderDigest

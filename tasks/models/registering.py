@@ -18,7 +18,7 @@ from typing import Any
 from avss.digests import MANIFEST_NAME, digest_of_files
 from tasks.errors import RegistryError
 from tasks.models.card import MODEL, write_card
-from tasks.models.folders import fetch_model
+from tasks.models.folders import FetchedModel
 from tasks.models.registry import ModelVersion, Registry
 from tasks.s3.storage import ObjectStore, file_sha256
 
@@ -36,17 +36,18 @@ class Registered:
 
 
 def register_model(
-    registry: Registry, work: ObjectStore, line: str, digest: str, tags: Mapping[str, str]
+    registry: Registry, work: ObjectStore, line: str, model: FetchedModel, tags: Mapping[str, str]
 ) -> Registered:
-    """Make the published model of this digest a version of the line, and try it. Safe to repeat.
+    """Make a published model a version of the line, and try it. Safe to repeat.
 
     Raises:
         StorageError: S3 fails, or the published model was altered.
         RegistryError: MLflow fails; or the version does not load or answer in a fresh process as
             plain transformers does, or arrives there with other bytes.
     """
+    digest = model.found.digest
     with tempfile.TemporaryDirectory(prefix="avss-trial-") as scratch, _fresh_process() as server:
-        files = _lay_out(work, digest)
+        files = _lay_out(work, model)
         uri = work.uri(f"registered/{digest}")
         version = registry.register(line, digest=digest, uri=uri, tags=tags)
         said = _ask(server, version, Path(scratch))
@@ -60,12 +61,11 @@ def version_files(work: ObjectStore, digest: str) -> ObjectStore:
     return work.below(f"registered/{digest}")
 
 
-def _lay_out(work: ObjectStore, digest: str) -> dict[str, str]:
+def _lay_out(work: ObjectStore, model: FetchedModel) -> dict[str, str]:
     """Put model and card where MLflow finds them; returns SHA-256 by key."""
+    folder, digest = model.folder, model.found.digest
     published, target = work.below(f"models/{digest}"), version_files(work, digest)
-    fetched = fetch_model(published.uri(), client=work.client)
-    folder = fetched.folder
-    files = {f"{MODEL}{name}": sha for name, sha in fetched.found.files.items()}
+    files = {f"{MODEL}{name}": sha for name, sha in model.found.files.items()}
     if (folder / MANIFEST_NAME).is_file():
         files[f"{MODEL}{MANIFEST_NAME}"] = file_sha256(folder / MANIFEST_NAME)
     for key, sha in files.items():

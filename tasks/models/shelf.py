@@ -10,7 +10,7 @@ from typing import Any, Self
 from avss.digests import MANIFEST_NAME, FolderDigest, folder_digest
 from avss.loading import load_config, load_model, load_tokenizer, materialize, placement_of
 from tasks.home import cache, draft
-from tasks.models.folders import fetch_model, publish_model, publishing
+from tasks.models.folders import FetchedModel, fetch_model, publish_model, publishing
 from tasks.reporting import Report, summed, untold
 from tasks.s3.storage import ObjectStore
 
@@ -42,21 +42,24 @@ class ModelShelf:
         self._work = work
         self._placement = placement_of(device)
         self._loaded: OrderedDict[str, LoadedModel] = OrderedDict()
-        self._folders: dict[str, Path] = {}
+        self._fetched: dict[str, FetchedModel] = {}
 
     def uri(self, digest: str) -> str:
         """Where the model lies in S3."""
         return self._work.uri(f"models/{digest}")
 
-    def folder(self, digest: str) -> Path:
-        """The model's folder on this machine, fetched if need be, verified by its digest.
+    def fetched(self, digest: str) -> FetchedModel:
+        """The model on this machine, fetched if need be, verified by its digest.
 
         Once in the life of this shelf: a large model takes minutes to read.
         """
-        if digest not in self._folders:
-            fetched = fetch_model(self.uri(digest), client=self._work.client)
-            self._folders[digest] = fetched.folder
-        return self._folders[digest]
+        if digest not in self._fetched:
+            self._fetched[digest] = fetch_model(self.uri(digest), client=self._work.client)
+        return self._fetched[digest]
+
+    def folder(self, digest: str) -> Path:
+        """The folder of a model, as `fetched` has it."""
+        return self.fetched(digest).folder
 
     def load(self, digest: str) -> LoadedModel:
         """The model, loaded at most once while it is in use."""
@@ -78,7 +81,7 @@ class ModelShelf:
             bucket, client = self._work.location.bucket, self._work.client
             fetched = fetch_model(source, client=client)
             publish_model(fetched.folder, bucket, known=fetched.found, client=client)
-            self._folders[fetched.found.digest] = fetched.folder
+            self._fetched[fetched.found.digest] = fetched
             return fetched.found.digest
         return self.add(lambda out: folder_digest(materialize(source, out, revision=revision)))
 
@@ -106,5 +109,5 @@ class ModelShelf:
             if (shelf / found.digest).exists():
                 shutil.rmtree(shelf / found.digest)
             folder.rename(shelf / found.digest)
-        self._folders[found.digest] = shelf / found.digest
+        self._fetched[found.digest] = FetchedModel(shelf / found.digest, found)
         return found.digest

@@ -8,13 +8,14 @@ greedily, and prints what they said as JSON.
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import torch
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from tasks.models.card import EXAMPLE, MODEL, auto_class
 
@@ -30,11 +31,15 @@ def main(line: str, number: str, folder: str) -> None:
     model = auto_class(config).from_pretrained(plain, dtype="auto", use_safetensors=True)
     tokenizer = AutoTokenizer.from_pretrained(plain)
     loaded = mlflow.transformers.load_model(folder, return_type="components")
+    with ThreadPoolExecutor() as both:
+        plain_said, mlflow_said = both.map(
+            _answer, (model, loaded["model"]), (tokenizer, loaded["tokenizer"])
+        )
     print(
         json.dumps(
             {
-                "transformers": _answer(model, tokenizer),
-                "mlflow": _answer(loaded["model"], loaded["tokenizer"]),
+                "transformers": plain_said,
+                "mlflow": mlflow_said,
                 "packages": {name: version(name) for name in ("mlflow", "torch", "transformers")},
             }
         )
@@ -42,7 +47,7 @@ def main(line: str, number: str, folder: str) -> None:
 
 
 @torch.inference_mode()
-def _answer(model: Any, tokenizer: Any) -> dict[str, Any]:
+def _answer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     """Token ids of the example and its greedy continuation; logits where none can be written."""
     asked = tokenizer(EXAMPLE, return_tensors="pt")["input_ids"]
     if not model.can_generate():

@@ -14,7 +14,8 @@ def register(job: Job, state: State, action: RegisterModel) -> ModelRegistered:
     """Register the model with what it is, and try it; again, where a run died half way."""
     change, registry = change_of(state), Registry()
     tags = version_tags(job.documents, change)
-    found = register_model(registry, job.work, job.run.line, change.model, tags)
+    model = job.models.fetched(change.model)
+    found = register_model(registry, job.work, job.run.line, model, tags)
     number = found.version.version
     if number != _version(state.live):
         registry.point(job.run.line, {CANDIDATE: number})
@@ -25,7 +26,7 @@ def register(job: Job, state: State, action: RegisterModel) -> ModelRegistered:
         uri=found.version.uri,
         files=dict(found.files),
         serving=job.documents.put(found.trial),
-        signature=job.documents.put(sign_model(job.models.folder(change.model))),
+        signature=job.documents.put(sign_model(model.folder)),
     )
 
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from avss.digests import digest_of_files
+from avss.digests import digest_of_files, folder_digest
 from tasks.errors import MissingError, RegistryError
 from tasks.models import registering
 from tasks.models.aliases import version_tags
 from tasks.models.audit import damaged_files
 from tasks.models.card import EXAMPLE
-from tasks.models.folders import publish_model
+from tasks.models.folders import FetchedModel, fetch_model, publish_model
 from tasks.models.registering import register_model
 from tasks.models.registry import Registry
 from tasks.record.documents import Documents
@@ -65,8 +65,9 @@ def test_a_version_is_loaded_by_both_flavours_in_a_process_that_knows_nothing_of
     monkeypatch.setenv("AVSS_HOME", str(tmp_path / "home"))
     tiny_model(tmp_path / "model")
     work, registry = ObjectStore(stack.names.work), Registry()
-    digest = publish_model(tmp_path / "model", stack.names.work).digest
-    made = register_model(registry, work, stack.unique, digest, {"avss.change": "x-0001"})
+    published = publish_model(tmp_path / "model", stack.names.work)
+    tags = {"avss.change": "x-0001"}
+    made = register_model(registry, work, stack.unique, fetch_model(published.uri), tags)
     registry.point(stack.unique, {"champion": made.version.version})
     kind, said = in_a_fresh_process(TRANSFORMERS, f"models:/{stack.unique}@champion")
     assert kind == "TextGenerationPipeline"
@@ -82,13 +83,14 @@ def test_a_version_is_loaded_by_both_flavours_in_a_process_that_knows_nothing_of
 def test_a_registration_that_fails_leaves_no_process_and_no_folder(
     stack: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: int | None
 ) -> None:
-    """The model is not there; or its process takes longer than it may."""
+    """The model is not in S3; or its process takes longer than it may."""
     monkeypatch.setenv("AVSS_HOME", str(tmp_path / "home"))
-    digest, begun, popen = "0" * 64, [], subprocess.Popen
+    begun, popen = [], subprocess.Popen
+    tiny_model(tmp_path / "model", seed=7 if patience is None else 0)
+    model = FetchedModel(tmp_path / "model", folder_digest(tmp_path / "model"))
     if patience is not None:
         monkeypatch.setattr(registering, "_PATIENCE", patience)
-        tiny_model(tmp_path / "model")
-        digest = publish_model(tmp_path / "model", stack.names.work).digest
+        publish_model(model.folder, stack.names.work)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def seen(*arguments: Any, **keywords: Any) -> Any:
@@ -106,7 +108,7 @@ def test_a_registration_that_fails_leaves_no_process_and_no_folder(
     monkeypatch.setattr(registering.tempfile, "TemporaryDirectory", Scratch)
     monkeypatch.setattr(registering.subprocess, "Popen", seen)
     with pytest.raises(MissingError if patience is None else RegistryError) as raised:
-        register_model(Registry(), ObjectStore(stack.names.work), stack.unique, digest, {})
+        register_model(Registry(), ObjectStore(stack.names.work), stack.unique, model, {})
     if patience is not None:
         assert "did not load and answer in a fresh process within 0 seconds" in str(raised.value)
     assert ended[-1] == [-signal.SIGKILL]
