@@ -9,16 +9,19 @@ import tempfile
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from avss.digests import digest_of_files, folder_digest
+from avss.loading import load_model, load_tokenizer
 from tasks.errors import MissingError, RegistryError
-from tasks.models import registering
+from tasks.models import registering, trial
 from tasks.models.aliases import version_tags
 from tasks.models.audit import damaged_files
-from tasks.models.card import EXAMPLE
+from tasks.models.card import EXAMPLE, MODEL
 from tasks.models.folders import FetchedModel, fetch_model, publish_model
 from tasks.models.registering import register_model
 from tasks.models.registry import Registry
@@ -113,6 +116,47 @@ def test_a_registration_that_fails_leaves_no_process_and_no_folder(
         assert "did not load and answer in a fresh process within 0 seconds" in str(raised.value)
     assert ended[-1] == [-signal.SIGKILL]
     assert [path for path in tmp_path.iterdir() if path.name.startswith("avss-")] == []
+
+
+def test_a_version_that_answers_otherwise_through_mlflow_is_refused(
+    stack: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_model(tmp_path / "model")
+    published = publish_model(tmp_path / "model", stack.names.work)
+    model = FetchedModel(tmp_path / "model", folder_digest(tmp_path / "model"))
+    assert model.found.digest == published.digest
+    ask = registering._ask
+
+    def other(*arguments: Any) -> dict[str, Any]:
+        said = ask(*arguments)
+        assert said["mlflow"] == said["transformers"]
+        return said | {"mlflow": said["mlflow"] | {"answered": [0]}}
+
+    monkeypatch.setattr(registering, "_ask", other)
+    with pytest.raises(RegistryError, match="answers otherwise through MLflow"):
+        register_model(Registry(), ObjectStore(stack.names.work), stack.unique, model, {})
+
+
+def test_a_trial_lets_each_way_of_loading_answer_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two models that answer differently each answer stands under its own name."""
+    tiny_model(tmp_path / "version" / MODEL)
+    tiny_model(tmp_path / "other", seed=1)
+    through_mlflow = {
+        "model": load_model(tmp_path / "other"),
+        "tokenizer": load_tokenizer(tmp_path / "other"),
+    }
+    monkeypatch.setattr(torch, "set_num_threads", lambda _count: None)
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", lambda *_, **__: None)
+    flavour = SimpleNamespace(load_model=lambda *_, **__: through_mlflow)
+    monkeypatch.setattr(trial.mlflow, "transformers", flavour)
+    trial.main("line", "1", str(tmp_path / "version"))
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    plain = load_model(tmp_path / "version" / MODEL), load_tokenizer(tmp_path / "version" / MODEL)
+    assert said["transformers"] == trial._answer(*plain)
+    assert said["mlflow"] == trial._answer(**through_mlflow)
+    assert said["mlflow"]["answered"] != said["transformers"]["answered"]
 
 
 def test_what_a_version_says_of_itself_is_what_was_recorded(stack: Any) -> None:

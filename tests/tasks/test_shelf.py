@@ -54,6 +54,17 @@ def written(folder):
     return write
 
 
+def test_a_model_that_was_just_published_is_not_read_again(s3, folder, monkeypatch):
+    shelf = ModelShelf(ObjectStore(s3.names.work))
+    digest = shelf.add(written(folder))
+    expected = folder_digest(folder)
+    with monkeypatch.context() as patched:
+        patched.setattr("tasks.models.shelf.fetch_model", pytest.fail)
+        model = shelf.fetched(digest)
+    assert model.found == expected
+    assert folder_digest(model.folder) == expected
+
+
 def test_a_model_travels_while_it_is_checked(s3, folder):
     work, moved = ObjectStore(s3.names.work), []
     shelf = ModelShelf(work)
