@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -31,19 +32,22 @@ def folder_digest(folder: str | Path) -> FolderDigest:
     """Digest of a model folder: SHA-256 over the canonical JSON (RFC 8785) of path -> SHA-256.
 
     The manifest is left out, since it names this digest's parts; so are hidden files and folders
-    (`.git`, download caches), which no model is loaded from. Raises InputError where there is no
-    such folder, or no file in it.
+    (`.git`, download caches), which no model is loaded from. Files are read side by side. Raises
+    InputError where there is no such folder, or no file in it.
     """
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"{root} is not a folder: expected a model folder.")
-    files = {
-        path.relative_to(root).as_posix(): file_digest(path)
+    paths = [
+        path
         for path in sorted(root.rglob("*"))
         if path.is_file() and _counts(path.relative_to(root))
-    }
-    if not files:
+    ]
+    if not paths:
         raise InputError(f"{root} holds no files: expected a model folder.")
+    names = [path.relative_to(root).as_posix() for path in paths]
+    with ThreadPoolExecutor() as pool:
+        files = dict(zip(names, pool.map(file_digest, paths), strict=True))
     return FolderDigest(files, digest_of_files(files))
 
 

@@ -2,7 +2,8 @@
 
 import shutil
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -56,6 +57,11 @@ class ModelShelf:
         if digest not in self._fetched:
             self._fetched[digest] = fetch_model(self.uri(digest), client=self._work.client)
         return self._fetched[digest]
+
+    def fetch_all(self, digests: Iterable[str]) -> None:
+        """Have these models on this machine, as `fetched` has each; they are read side by side."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self.fetched, set(digests)))
 
     def folder(self, digest: str) -> Path:
         """The folder of a model, as `fetched` has it."""

@@ -61,6 +61,7 @@ def measure_base(job: Job, state: State, action: MeasureBase) -> BaseMeasured:
 def rank(job: Job, state: State, action: RankLayers) -> LayersRanked:
     """Score the current model's layers on calibration text and propose the least important."""
     change, policy = change_of(state), job.policy
+    job.models.fetch_all({change.model, change.opened.base_model})  # both are needed for the step
     texts = job.texts(pinned(change).manifest)
     seen = _seen(
         job,

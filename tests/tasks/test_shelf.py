@@ -65,6 +65,24 @@ def test_a_model_that_was_just_published_is_not_read_again(s3, folder, monkeypat
     assert folder_digest(model.folder) == expected
 
 
+def test_several_models_are_read_side_by_side_and_once(s3, folder, monkeypatch):
+    work, both, fetched = ObjectStore(s3.names.work), threading.Barrier(2), []
+    digests = [ModelShelf(work).add(written(folder))]
+    (folder / "config.json").write_text(f'{{"another": "{s3.unique}"}}')
+    digests.append(ModelShelf(work).add(written(folder)))
+    shelf = ModelShelf(work)
+
+    def fetch(uri, **keywords):
+        fetched.append(uri)
+        both.wait(timeout=60)  # broken, and raised, where the other is not begun by then
+        return fetch_model(uri, **keywords)
+
+    monkeypatch.setattr("tasks.models.shelf.fetch_model", fetch)
+    shelf.fetch_all(digests * 2)
+    assert [shelf.fetched(digest).found.digest for digest in digests] == digests
+    assert sorted(fetched) == sorted(map(shelf.uri, digests))
+
+
 def test_a_model_travels_while_it_is_checked(s3, folder):
     work, moved = ObjectStore(s3.names.work), []
     shelf = ModelShelf(work)
