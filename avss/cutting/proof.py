@@ -106,9 +106,10 @@ def _placement(model: Any) -> Any:
 
 def _worker(job: Path) -> subprocess.Popen[str]:
     quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TQDM_DISABLE": "1"}
+    patient = {"OMP_WAIT_POLICY": "passive"}  # both processes compute: one that spins starves both
     return subprocess.Popen(
         [sys.executable, "-m", "avss.cutting.proof_worker", str(job)],
-        env={**os.environ, **quiet},
+        env={**patient, **os.environ, **quiet},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
