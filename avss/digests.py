@@ -2,9 +2,11 @@
 
 import hashlib
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Self
 
 import rfc8785
@@ -12,6 +14,8 @@ import rfc8785
 from avss.errors import InputError
 
 MANIFEST_NAME = "avss_manifest.json"
+
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,13 @@ class FolderDigest:
         return cls(counted, digest_of_files(counted))
 
 
-def folder_digest(folder: str | Path) -> FolderDigest:
+def folder_digest(folder: str | Path, *, given_up: Event | None = None) -> FolderDigest:
     """Digest of a model folder: SHA-256 over the canonical JSON (RFC 8785) of path -> SHA-256.
 
     The manifest is left out, since it names this digest's parts; so are hidden files and folders
     (`.git`, download caches), which no model is loaded from. Files are read side by side. Raises
-    InputError where there is no such folder, or no file in it.
+    InputError where there is no such folder, or no file in it; CancelledError soon after `given_up`
+    is set.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -46,8 +51,14 @@ def folder_digest(folder: str | Path) -> FolderDigest:
     if not paths:
         raise InputError(f"{root} holds no files: expected a model folder.")
     names = [path.relative_to(root).as_posix() for path in paths]
+    stop = given_up or Event()
     with ThreadPoolExecutor() as pool:
-        files = dict(zip(names, pool.map(file_digest, paths), strict=True))
+        try:
+            digests = pool.map(partial(file_digest, given_up=stop), paths)
+            files = dict(zip(names, digests, strict=True))
+        except BaseException:  # an interrupt does not wait for large files
+            stop.set()
+            raise
     return FolderDigest(files, digest_of_files(files))
 
 
@@ -65,10 +76,15 @@ def digest_of_files(files: Mapping[str, str]) -> str:
     return hashlib.sha256(rfc8785.dumps(dict(files))).hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 (hex) of one file, read in pieces."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def file_digest(path: Path, *, given_up: Event | None = None) -> str:
+    """SHA-256 (hex) of one file. Raises CancelledError soon after `given_up` is set."""
+    found, piece = hashlib.sha256(), memoryview(bytearray(_PIECE))
+    with path.open("rb", buffering=0) as stream:
+        while size := stream.readinto(piece):
+            if given_up is not None and given_up.is_set():
+                raise CancelledError
+            found.update(piece[:size])
+    return found.hexdigest()
 
 
 def _counts(relative: Path) -> bool:

@@ -113,7 +113,11 @@ def publishing(
 
 
 def fetch_model(
-    uri: str, *, client: "S3Client | None" = None, report: Report = untold
+    uri: str,
+    *,
+    client: "S3Client | None" = None,
+    report: Report = untold,
+    given_up: Event | None = None,
 ) -> FetchedModel:
     """A local copy of the model folder at an s3:// prefix, verified, also when it was cached.
 
@@ -124,6 +128,7 @@ def fetch_model(
     Raises:
         MissingError: no object below the prefix.
         StorageError: S3 fails, the disk is too small, or the model is not the one it is called.
+        CancelledError: `given_up` was set; files under way are the last ones.
     """
     store = ObjectStore.at(uri, client)
     objects = [item for item in store.list() if not item.key.endswith("/")]
@@ -136,11 +141,11 @@ def fetch_model(
     with FileLock(folder.with_name(f"{folder.name}.lock")):
         expected = named or (note.read_text() if note.is_file() else None)
         if folder.is_dir() and expected:
-            present = folder_digest(folder)
+            present = folder_digest(folder, given_up=given_up)
             if present.digest == expected:
                 return FetchedModel(folder, present)
         moved = summed(sum(item.size for item in objects), report)
-        found = _download(store, objects, folder, expected=named, progress=moved)
+        found = _download(store, objects, folder, expected=named, progress=moved, given_up=given_up)
         note.write_text(found.digest)
     return FetchedModel(folder, found)
 
@@ -173,11 +178,13 @@ def _download(
     *,
     expected: str | None,
     progress: Progress,
+    given_up: Event | None,
 ) -> FolderDigest:
     """Put the whole model at `folder`, or nothing; an interrupted download goes on where it was."""
     partial = folder.with_name(f"{folder.name}.partial")
     _require_space(partial, objects)
-    found = FolderDigest.of(store.download_folder(partial, progress=progress))
+    arrived = store.download_folder(partial, progress=progress, given_up=given_up)
+    found = FolderDigest.of(arrived)
     if not found.files:
         shutil.rmtree(partial)
         raise MissingError(f"{store.uri()} holds hidden files alone: expected a model folder.")

@@ -5,7 +5,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any, Self
 
 from avss.digests import MANIFEST_NAME, FolderDigest, folder_digest
@@ -49,19 +51,27 @@ class ModelShelf:
         """Where the model lies in S3."""
         return self._work.uri(f"models/{digest}")
 
-    def fetched(self, digest: str) -> FetchedModel:
+    def fetched(self, digest: str, *, given_up: Event | None = None) -> FetchedModel:
         """The model on this machine, fetched if need be, verified by its digest.
 
-        Once in the life of this shelf: a large model takes minutes to read.
+        Once in the life of this shelf: a large model takes minutes to read. Raises CancelledError
+        soon after `given_up` is set.
         """
         if digest not in self._fetched:
-            self._fetched[digest] = fetch_model(self.uri(digest), client=self._work.client)
+            self._fetched[digest] = fetch_model(
+                self.uri(digest), client=self._work.client, given_up=given_up
+            )
         return self._fetched[digest]
 
     def fetch_all(self, digests: Iterable[str]) -> None:
         """Have these models on this machine, as `fetched` has each; they are read side by side."""
+        given_up = Event()
         with ThreadPoolExecutor() as pool:
-            list(pool.map(self.fetched, set(digests)))
+            try:
+                list(pool.map(partial(self.fetched, given_up=given_up), set(digests)))
+            except BaseException:  # an interrupt does not wait for large models
+                given_up.set()
+                raise
 
     def folder(self, digest: str) -> Path:
         """The folder of a model, as `fetched` has it."""

@@ -5,9 +5,10 @@ import os
 import tempfile
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Self
 
 from boto3.s3.transfer import TransferConfig
@@ -250,12 +251,15 @@ class ObjectStore:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             self.sync_file(path, path.relative_to(folder).as_posix(), progress=progress)
 
-    def download_folder(self, folder: Path, *, progress: Progress | None = None) -> dict[str, str]:
+    def download_folder(
+        self, folder: Path, *, progress: Progress | None = None, given_up: Event | None = None
+    ) -> dict[str, str]:
         """Download every object into a folder; files already there with their SHA-256 are kept.
 
         Returns the SHA-256, in hex, of what now lies there, by key.
 
         Raises:
+            CancelledError: `given_up` was set; no further file is begun then.
             MissingError: no object below this store's prefix.
             StorageError: a key would leave the folder.
         """
@@ -267,6 +271,8 @@ class ObjectStore:
                 raise StorageError(f"{self.uri(key)}: the key leaves its folder; rename it.")
 
         def fetched(key: str) -> str:
+            if given_up is not None and given_up.is_set():
+                raise CancelledError
             path = folder / key
             present = file_sha256(path) if path.is_file() else None
             if present is None or self._sha256(key) != present:

@@ -1,8 +1,10 @@
 """The digest of a model folder, against its definition."""
 
 import json
+import os
+import signal
 from hashlib import sha256
-from threading import Barrier
+from threading import Barrier, Timer, main_thread
 
 import pytest
 
@@ -33,10 +35,10 @@ def test_it_is_the_digest_of_every_files_path_and_digest_but_what_is_hidden(fold
 def test_files_are_read_side_by_side(folder, monkeypatch):
     expected, both = folder_digest(folder), Barrier(2)
 
-    def read(path):
+    def read(path, **options):
         if path.suffix == ".safetensors":
             both.wait(timeout=60)  # broken, and raised, where the other is not begun by then
-        return file_digest(path)
+        return file_digest(path, **options)
 
     monkeypatch.setattr("avss.digests.file_digest", read)
     assert folder_digest(folder) == expected
@@ -46,3 +48,23 @@ def test_a_folder_of_hidden_files_alone_is_refused(tmp_path):
     (tmp_path / ".hidden").write_text("")
     with pytest.raises(InputError, match="holds no files"):
         folder_digest(tmp_path)
+
+
+class Interrupted(BaseException):
+    """What a person or the platform does to a process."""
+
+
+def test_an_interrupt_does_not_wait_for_large_files(folder):
+    def interrupted(_signal, _frame):
+        raise Interrupted
+
+    os.truncate(folder / "a.safetensors", 1 << 40)  # takes no room, and most of an hour to read
+    timer = Timer(1, signal.pthread_kill, (main_thread().ident, signal.SIGUSR1))
+    before = signal.signal(signal.SIGUSR1, interrupted)
+    timer.start()
+    try:
+        with pytest.raises(Interrupted):
+            folder_digest(folder)
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGUSR1, before)

@@ -1,11 +1,13 @@
 """The models of a change on their shelf: taken in, checked while they travel, interrupted."""
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from threading import Event, Timer
 
 import pytest
@@ -124,26 +126,67 @@ class Interrupted(BaseException):
     """What a person or the platform does to a process."""
 
 
-def test_an_interrupt_that_comes_while_only_the_upload_goes_on_ends_it_too(s3, folder):
-    work, main = ObjectStore(s3.names.work), threading.main_thread().ident
+@contextmanager
+def interruptible():
+    """SIGUSR1 raises Interrupted inside the block, whatever else takes signals."""
 
     def interrupted(_signal, _frame):
         raise Interrupted
 
+    before = signal.signal(signal.SIGUSR1, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def interrupt():
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+
+
+def test_an_interrupt_that_comes_while_only_the_upload_goes_on_ends_it_too(s3, folder):
+    work = ObjectStore(s3.names.work)
+
     def at_the_first_file(done, _total):
         if done <= (folder / "config.json").stat().st_size:
             time.sleep(0.5)  # the check is over by then
-            signal.pthread_kill(main, signal.SIGUSR1)
+            interrupt()
             time.sleep(0.5)
 
-    before = signal.signal(signal.SIGUSR1, interrupted)
-    try:
-        with pytest.raises(Interrupted):
-            ModelShelf(work).add(written(folder), report=at_the_first_file)
-    finally:
-        signal.signal(signal.SIGUSR1, before)
+    with interruptible(), pytest.raises(Interrupted):
+        ModelShelf(work).add(written(folder), report=at_the_first_file)
     arrived = list(work.below(f"models/{folder_digest(folder).digest}").list())
     assert [one.key for one in arrived] == ["config.json"]
+
+
+def test_an_interrupt_does_not_wait_for_the_models_that_are_read(s3, folder):
+    shelf = ModelShelf(ObjectStore(s3.names.work))
+    digest = shelf.add(written(folder))
+    os.truncate(shelf.folder(digest) / "config.json", 1 << 40)  # most of an hour to read
+    with interruptible():
+        Timer(1, interrupt).start()
+        with pytest.raises(Interrupted):
+            ModelShelf(ObjectStore(s3.names.work)).fetch_all([digest])
+
+
+def test_an_interrupt_begins_no_further_file(s3, folder, monkeypatch):
+    shelf, begun = ModelShelf(ObjectStore(s3.names.work)), []
+    digest = shelf.add(written(folder))
+    shutil.rmtree(shelf.folder(digest))
+    download = ObjectStore.download_file
+
+    def slow(store, key, path, **options):
+        begun.append(key)
+        if len(begun) == 2:  # as many as travel side by side
+            interrupt()
+        time.sleep(0.5)
+        return download(store, key, path, **options)
+
+    monkeypatch.setattr(ObjectStore, "download_file", slow)
+    with interruptible(), pytest.raises(Interrupted):
+        ModelShelf(ObjectStore(s3.names.work)).fetch_all([digest])
+    assert len(begun) == 2
+    assert len(shelf.fetched(digest).found.files) == 2  # and the manifest, which does not count
 
 
 def test_an_upload_that_fails_beside_a_check_is_said_after_it(s3, folder, monkeypatch):
