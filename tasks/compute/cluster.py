@@ -114,7 +114,6 @@ def _stop(ray: Any, folder: str) -> None:
 def _join(ray: Any, address: str) -> None:
     """Connect to a cluster that others run."""
     if address.startswith("ray://"):
-        _installed("grpc")
         _reach(address)
     elif os.environ.get("RAY_ADDRESS"):
         _reach(os.environ["RAY_ADDRESS"])
@@ -129,12 +128,20 @@ def _join(ray: Any, address: str) -> None:
 
 
 def _reach(address: str) -> None:
-    """Raise unless something listens there: Ray itself would try for minutes."""
+    """Raise unless a gRPC server answers there: Ray itself would try for minutes.
+
+    One that wants TLS (`RAY_USE_TLS`) must only listen.
+    """
+    grpc = _installed("grpc")
     place = urlsplit(address if "://" in address else f"//{address}")
     try:
-        with socket.create_connection((place.hostname, place.port or 10001), timeout=_SECONDS):
-            return
-    except (OSError, ValueError) as error:
+        port = place.port or 10001
+        with socket.create_connection((place.hostname, port), timeout=_SECONDS):
+            pass
+        if os.environ.get("RAY_USE_TLS", "0") in ("0", "false"):
+            with grpc.insecure_channel(f"{place.hostname}:{port}") as channel:
+                grpc.channel_ready_future(channel).result(timeout=_SECONDS)
+    except (OSError, ValueError, grpc.FutureTimeoutError) as error:
         raise ComputeError(
             f"The Ray cluster {address} cannot be reached ({type(error).__name__}). Is it running, "
             "and is its port open to this machine?"

@@ -21,6 +21,7 @@ from avss.digests import folder_digest
 from avss.loading import placement_of
 from tasks.compute.pieces import Piece
 from tasks.environment import measuring_code
+from tasks.errors import ComputeError
 from tasks.faults import guarded, is_ours
 from tasks.models.folders import fetch_model
 from tasks.models.shelf import LoadedModel
@@ -102,6 +103,11 @@ class Worker:
     def _load(self, place: ModelPlace) -> tuple[LoadedModel, Maker]:
         if self._loaded is None or self._loaded[0].digest != place.digest:
             self._loaded = None  # before the next one takes memory
+            if self._device != "cpu" and not torch.accelerator.is_available():
+                raise ComputeError(
+                    f"Ray gave a worker on {socket.gethostname()} a GPU, and torch sees no GPU "
+                    "there. Install the driver and a build of torch for it on every node."
+                )
             loaded = LoadedModel.read(place.digest, _folder(place), placement_of(self._device))
             self._loaded = loaded, maker_of(loaded)
         return self._loaded

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_ONE_AT_A_TIME = Lock()
+"""Of this process: two downloads at once would each count on the same free space."""
 
 
 @dataclass(frozen=True)
@@ -182,8 +184,9 @@ def _download(
 ) -> FolderDigest:
     """Put the whole model at `folder`, or nothing; an interrupted download goes on where it was."""
     partial = folder.with_name(f"{folder.name}.partial")
-    _require_space(partial, objects)
-    arrived = store.download_folder(partial, progress=progress, given_up=given_up)
+    with _ONE_AT_A_TIME:
+        _require_space(partial, objects)
+        arrived = store.download_folder(partial, progress=progress, given_up=given_up)
     found = FolderDigest.of(arrived)
     if not found.files:
         shutil.rmtree(partial)

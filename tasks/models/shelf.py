@@ -3,9 +3,8 @@
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, Self
@@ -67,9 +66,14 @@ class ModelShelf:
         """Have these models on this machine, as `fetched` has each; they are read side by side."""
         given_up = Event()
         with ThreadPoolExecutor() as pool:
+            each = [
+                pool.submit(self.fetched, digest, given_up=given_up)
+                for digest in sorted(set(digests))
+            ]
             try:
-                list(pool.map(partial(self.fetched, given_up=given_up), set(digests)))
-            except BaseException:  # an interrupt does not wait for large models
+                for one in as_completed(each):
+                    one.result()
+            except BaseException:  # neither a fault nor an interrupt waits for large models
                 given_up.set()
                 raise
 

@@ -188,6 +188,12 @@ KPIS = {
 }  # fmt: skip
 
 
+def test_workers_of_other_code_are_refused_with_their_first_answer(both, model, monkeypatch):
+    monkeypatch.setattr("tasks.compute.agreement.measuring_code", lambda: ("another", "version"))
+    with pytest.raises(ComputeError, match=r"do not agree on their code.*another/version"):
+        scored(both[1], model.digest, count=90)
+
+
 def test_scores_probes_and_kpis_are_those_of_one_process_to_the_last_bit(both, model):
     local, on_ray = both
     assert scored(on_ray, model.digest) == scored(local, model.digest)

@@ -105,15 +105,24 @@ def closed_port():
         yield held.getsockname()[1]
 
 
+@pytest.fixture
+def mute_port():
+    """A port of this machine on which something listens that is no cluster."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("port", ["closed_port", "mute_port"])
 @pytest.mark.parametrize("address", ["ray://127.0.0.1:{}", "auto"])
-def test_a_cluster_that_cannot_be_reached_is_said_in_seconds(monkeypatch, closed_port, address):
+def test_a_cluster_that_cannot_be_reached_is_said_in_seconds(monkeypatch, request, port, address):
     import ray
 
+    number = request.getfixturevalue(port)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{closed_port}")
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{number}")
     start = time.monotonic()
-    with pytest.raises(ComputeError, match=f"127.0.0.1:{closed_port} cannot be reached") as caught:
-        connect(Resources(address=address.format(closed_port)))
+    with pytest.raises(ComputeError, match=f"127.0.0.1:{number} cannot be reached") as caught:
+        connect(Resources(address=address.format(number)))
     assert caught.value.exit_code == 2
     assert time.monotonic() - start < 30  # Ray itself would try for minutes
 
@@ -239,6 +248,17 @@ def test_a_model_lies_on_what_its_worker_has(gpus, device):
     from tasks.compute.workers import device_for
 
     assert device_for(gpus) == device
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="there is an accelerator here")
+@pytest.mark.parametrize("device", [None, "auto"])
+def test_a_worker_with_gpus_that_torch_does_not_see_is_refused(folder, monkeypatch, device):
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    place = ModelPlace(folder_digest(folder).digest, str(folder), "s3://nowhere/models/x")
+    refused = Worker(1, device).answer(place, ScorePiece(SEQUENCES, "contribution"))
+    assert isinstance(refused, Refusal)
+    assert isinstance(refused.error, ComputeError)
+    assert "torch sees no GPU" in str(refused.error)
 
 
 def test_a_worker_takes_no_folder_that_is_not_the_model(folder, worker, tmp_path, monkeypatch):
