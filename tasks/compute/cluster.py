@@ -139,7 +139,8 @@ def _reach(address: str) -> None:
         with socket.create_connection((place.hostname, port), timeout=_SECONDS):
             pass
         if os.environ.get("RAY_USE_TLS", "0") in ("0", "false"):
-            with grpc.insecure_channel(f"{place.hostname}:{port}") as channel:
+            past_proxies = [("grpc.enable_http_proxy", 0)]  # as Ray's own
+            with grpc.insecure_channel(f"{place.hostname}:{port}", past_proxies) as channel:
                 grpc.channel_ready_future(channel).result(timeout=_SECONDS)
     except (OSError, ValueError, grpc.FutureTimeoutError) as error:
         raise ComputeError(
