@@ -1,8 +1,10 @@
 """Real servers for tests: `s3` needs a second to start, `stack` (with Prefect and MLflow) many."""
 
 import json
+import signal
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +42,32 @@ def one_thread() -> None:
 def avss_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test leaves anything in the folder that it is started in."""
     monkeypatch.setenv("AVSS_HOME", str(tmp_path_factory.getbasetemp() / "home"))
+
+
+class Interrupted(BaseException):
+    """What a person or the platform does to a process."""
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """`now`, called on any thread, raises `error` on the main one."""
+
+    now: Callable[[], None]
+    error: type[BaseException] = Interrupted
+
+
+@pytest.fixture
+def interruption() -> Iterator[Interruption]:
+    """By a signal that nothing else takes here."""
+
+    def interrupted(_signal: int, _frame: object) -> None:
+        raise Interrupted
+
+    main = threading.main_thread().ident
+    assert main is not None
+    before = signal.signal(signal.SIGUSR1, interrupted)
+    yield Interruption(lambda: signal.pthread_kill(main, signal.SIGUSR1))
+    signal.signal(signal.SIGUSR1, before)
 
 
 @dataclass(frozen=True)

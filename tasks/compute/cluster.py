@@ -140,7 +140,8 @@ def _reach(address: str) -> None:
             pass
         if os.environ.get("RAY_USE_TLS", "0") in ("0", "false"):
             past_proxies = [("grpc.enable_http_proxy", 0)]  # as Ray's own
-            with grpc.insecure_channel(f"{place.hostname}:{port}", past_proxies) as channel:
+            host = f"[{place.hostname}]" if ":" in str(place.hostname) else place.hostname
+            with grpc.insecure_channel(f"{host}:{port}", past_proxies) as channel:
                 grpc.channel_ready_future(channel).result(timeout=_SECONDS)
     except (OSError, ValueError, grpc.FutureTimeoutError) as error:
         raise ComputeError(

@@ -2,9 +2,8 @@
 
 import json
 import os
-import signal
 from hashlib import sha256
-from threading import Barrier, Timer, main_thread
+from threading import Barrier, Timer
 
 import pytest
 
@@ -50,21 +49,8 @@ def test_a_folder_of_hidden_files_alone_is_refused(tmp_path):
         folder_digest(tmp_path)
 
 
-class Interrupted(BaseException):
-    """What a person or the platform does to a process."""
-
-
-def test_an_interrupt_does_not_wait_for_large_files(folder):
-    def interrupted(_signal, _frame):
-        raise Interrupted
-
+def test_an_interrupt_does_not_wait_for_large_files(folder, interruption):
     os.truncate(folder / "a.safetensors", 1 << 40)  # takes no room, and most of an hour to read
-    timer = Timer(1, signal.pthread_kill, (main_thread().ident, signal.SIGUSR1))
-    before = signal.signal(signal.SIGUSR1, interrupted)
-    timer.start()
-    try:
-        with pytest.raises(Interrupted):
-            folder_digest(folder)
-    finally:
-        timer.cancel()
-        signal.signal(signal.SIGUSR1, before)
+    Timer(1, interruption.now).start()
+    with pytest.raises(interruption.error):
+        folder_digest(folder)

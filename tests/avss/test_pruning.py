@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from avss.architecture import find_stack
+from avss.cutting import proof
 from avss.cutting.proof import ProofCase, prove_all
 from avss.cutting.pruning import parse_drop, prune_model, remove_layers, save_cut, write_model
 from avss.digests import folder_digest
@@ -177,3 +178,12 @@ def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
     (tmp_path / "avss_manifest.json").write_text("{")
     with pytest.raises(InputError, match=r"avss_manifest\.json is damaged"):
         read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(("own", "expected"), [(None, "passive"), ("active", "active")])
+def test_the_process_of_a_proof_waits_without_spinning_unless_told(monkeypatch, own, expected):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if own:
+        monkeypatch.setenv("OMP_WAIT_POLICY", own)
+    monkeypatch.setattr("avss.cutting.proof.subprocess.Popen", lambda *_, env, **__: env)
+    assert proof._worker(Path("job.json"))["OMP_WAIT_POLICY"] == expected

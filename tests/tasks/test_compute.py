@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 import time
+from concurrent import futures
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,31 @@ def test_a_cluster_that_cannot_be_reached_is_said_in_seconds(monkeypatch, reques
         connect(Resources(address=address.format(number)))
     assert caught.value.exit_code == 2
     assert time.monotonic() - start < 30  # Ray itself would try for minutes
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_what_answers_is_joined_whatever_proxies_are_set(monkeypatch, host):
+    import grpc
+    import ray
+
+    def joined(**_):
+        raise RuntimeError("joined")
+
+    with futures.ThreadPoolExecutor(1) as pool:
+        server = grpc.server(pool)
+        try:
+            port = server.add_insecure_port(f"{host}:0")
+        except RuntimeError:
+            pytest.skip(f"this machine has no {host}")
+        server.start()
+        monkeypatch.setattr(ray, "is_initialized", lambda: False)
+        monkeypatch.setattr(ray, "init", joined)
+        monkeypatch.setenv("RAY_ADDRESS", f"{host}:{port}")
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+        monkeypatch.setenv("no_proxy", "")
+        with pytest.raises(ComputeError, match=r"auto cannot be used \(joined\)"):
+            connect(Resources(address="auto"))
+        server.stop(None).wait()
 
 
 def test_a_cluster_that_wants_a_token_is_said(monkeypatch):

@@ -7,14 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
 from threading import Event, Timer
 
 import pytest
 
 from avss.digests import MANIFEST_NAME, folder_digest
 from avss.errors import InputError, ProofError
-from tasks.errors import StorageError
+from tasks.errors import MissingError, StorageError
 from tasks.home import home as home_folder
 from tasks.models.folders import fetch_model
 from tasks.models.shelf import ModelShelf
@@ -122,54 +121,65 @@ def test_a_model_that_fails_its_check_is_on_no_shelf_and_stops_travelling(s3, fo
     assert list((home_folder() / "cache" / "models").iterdir()) == []
 
 
-class Interrupted(BaseException):
-    """What a person or the platform does to a process."""
-
-
-@contextmanager
-def interruptible():
-    """SIGUSR1 raises Interrupted inside the block, whatever else takes signals."""
-
-    def interrupted(_signal, _frame):
-        raise Interrupted
-
-    before = signal.signal(signal.SIGUSR1, interrupted)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-
-
-def interrupt():
-    signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
-
-
-def test_an_interrupt_that_comes_while_only_the_upload_goes_on_ends_it_too(s3, folder):
+def test_an_interrupt_that_comes_while_only_the_upload_goes_on_ends_it_too(
+    s3, folder, interruption
+):
     work = ObjectStore(s3.names.work)
 
     def at_the_first_file(done, _total):
         if done <= (folder / "config.json").stat().st_size:
             time.sleep(0.5)  # the check is over by then
-            interrupt()
+            interruption.now()
             time.sleep(0.5)
 
-    with interruptible(), pytest.raises(Interrupted):
+    with pytest.raises(interruption.error):
         ModelShelf(work).add(written(folder), report=at_the_first_file)
     arrived = list(work.below(f"models/{folder_digest(folder).digest}").list())
     assert [one.key for one in arrived] == ["config.json"]
 
 
-def test_an_interrupt_does_not_wait_for_the_models_that_are_read(s3, folder):
+def test_an_interrupt_does_not_wait_for_the_models_that_are_read(s3, folder, interruption):
     shelf = ModelShelf(ObjectStore(s3.names.work))
     digest = shelf.add(written(folder))
     os.truncate(shelf.folder(digest) / "config.json", 1 << 40)  # most of an hour to read
-    with interruptible():
-        Timer(1, interrupt).start()
-        with pytest.raises(Interrupted):
-            ModelShelf(ObjectStore(s3.names.work)).fetch_all([digest])
+    Timer(1, interruption.now).start()
+    with pytest.raises(interruption.error):
+        ModelShelf(ObjectStore(s3.names.work)).fetch_all([digest])
 
 
-def test_an_interrupt_begins_no_further_file(s3, folder, monkeypatch):
+def test_a_fault_of_one_model_does_not_wait_for_another(s3, folder):
+    shelf = ModelShelf(ObjectStore(s3.names.work))
+    digest = shelf.add(written(folder))
+    os.truncate(shelf.folder(digest) / "config.json", 1 << 40)  # most of an hour to read
+    with pytest.raises(MissingError, match="is empty"):
+        ModelShelf(ObjectStore(s3.names.work)).fetch_all([digest, "f" * 64])
+
+
+def test_models_are_downloaded_one_at_a_time(s3, folder, monkeypatch):
+    """Else each would count on the same free space."""
+    work, under_way, most = ObjectStore(s3.names.work), [], []
+    digests = [ModelShelf(work).add(written(folder))]
+    (folder / "config.json").write_text(f'{{"another": "{s3.unique}"}}')
+    digests.append(ModelShelf(work).add(written(folder)))
+    for digest in digests:
+        shutil.rmtree(home_folder() / "cache" / "models" / digest)
+    download = ObjectStore.download_folder
+
+    def slow(store, path, **options):
+        under_way.append(path)
+        most.append(len(under_way))
+        time.sleep(0.5)
+        try:
+            return download(store, path, **options)
+        finally:
+            under_way.remove(path)
+
+    monkeypatch.setattr(ObjectStore, "download_folder", slow)
+    ModelShelf(work).fetch_all(digests)
+    assert most == [1, 1]
+
+
+def test_an_interrupt_begins_no_further_file(s3, folder, interruption, monkeypatch):
     shelf, begun = ModelShelf(ObjectStore(s3.names.work)), []
     digest = shelf.add(written(folder))
     shutil.rmtree(shelf.folder(digest))
@@ -178,12 +188,12 @@ def test_an_interrupt_begins_no_further_file(s3, folder, monkeypatch):
     def slow(store, key, path, **options):
         begun.append(key)
         if len(begun) == 2:  # as many as travel side by side
-            interrupt()
+            interruption.now()
         time.sleep(0.5)
         return download(store, key, path, **options)
 
     monkeypatch.setattr(ObjectStore, "download_file", slow)
-    with interruptible(), pytest.raises(Interrupted):
+    with pytest.raises(interruption.error):
         ModelShelf(ObjectStore(s3.names.work)).fetch_all([digest])
     assert len(begun) == 2
     assert len(shelf.fetched(digest).found.files) == 2  # and the manifest, which does not count
